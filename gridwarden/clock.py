@@ -1,0 +1,65 @@
+"""The clocks. ``SystemClock`` is the only place that asks the system for the time of day.
+
+All times inside are integers, milliseconds since 1970-01-01T00:00:00Z, in names ending ``_at_ms``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, for everything that records or judges."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+    def observe(self, occurred_at_ms: int) -> None:
+        """Hear of a time in the input; only a replay clock moves by it."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now_ms(self) -> int:
+        """See :class:`Clock`."""
+        return time.time_ns() // 1_000_000
+
+    def observe(self, occurred_at_ms: int) -> None:
+        """Nothing: the input does not move the system clock."""
+
+
+class ReplayClock:
+    """The latest time seen in the input. It stands still between readings and never goes back."""
+
+    def __init__(self, start_at_ms: int = 0) -> None:
+        self._now_ms = start_at_ms
+
+    def now_ms(self) -> int:
+        """See :class:`Clock`."""
+        return self._now_ms
+
+    def observe(self, occurred_at_ms: int) -> None:
+        """Move forward to ``occurred_at_ms``; an earlier time changes nothing."""
+        self._now_ms = max(self._now_ms, occurred_at_ms)
+
+
+def rfc3339(at_ms: int) -> str:
+    """``2026-11-22T06:00:00.123Z`` for a time in milliseconds."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> int:
+    """Milliseconds since the epoch for an RFC 3339 time; a time without an offset is taken as UTC.
+
+    Raises:
+        ValueError: ``text`` is no such time.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return round(at.timestamp() * 1000)

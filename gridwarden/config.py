@@ -1,0 +1,202 @@
+"""``gridwarden.toml`` and ``GRIDWARDEN_*`` environment, read once, strictly: an unknown key is an error.
+
+The only reader of both. Environment names follow the keys: ``GRIDWARDEN_HTTP__PORT=9000``. No socket opens here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from gridwarden.errors import ConfigError
+
+PREFIX = "GRIDWARDEN_"
+NOT_KEYS = frozenset({"GRIDWARDEN_REAL_DATA", "GRIDWARDEN_FAILPOINT", "GRIDWARDEN_CONFIG", "GRIDWARDEN_PASSWORD",
+                      "GRIDWARDEN_TEST_INFLUX_URL", "GRIDWARDEN_TEST_INFLUX_TOKEN", "GRIDWARDEN_TEST_INFLUX_ORG"})  # fmt: skip
+"""Environment names that begin like ours and are no configuration."""
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError) as error:
+        msg = f"no time zone {name!r}; an IANA name such as Asia/Shanghai is expected"
+        raise ValueError(msg) from error
+    return name
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""0 takes a free port."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(_Section):
+    """The installation."""
+
+    name: str = Field("Gridwarden", max_length=80)
+    time_zone: Annotated[str, AfterValidator(_zone)] = "Asia/Shanghai"
+
+
+class Http(_Section):
+    """Where web listens. Loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    origins: tuple[str, ...] = ()
+    """Further origins a browser may come from, e.g. ``https://gridwarden.example``; our own address is always one."""
+    secure_cookie: bool = False
+    """True behind TLS: the session cookie then travels encrypted only."""
+
+
+class Embedded(_Section):
+    """The embedded broker (nats-server), a child process of ``gridwarden run``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    client_port: Port = 0
+    monitor_port: Port = 0
+    gateways: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...] = ()
+    """Gateways that get a user of their own with a generated password; see also ``gridwarden gateway add``."""
+    store_bytes: int = Field(12 * 2**30, ge=64 * 2**20)
+    """Disk the broker may take; what waits for us is bounded at three quarters of it."""
+    messages_per_topic: int = Field(1_000_000, ge=1000)
+    max_payload_bytes: int = Field(2**20, ge=1024, le=8 * 2**20)
+
+
+class Tls(_Section):
+    """TLS towards a broker."""
+
+    ca_file: Path | None = None
+    """CA to trust; without it the system's."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class Broker(_Section):
+    """One MQTT broker to take telemetry from."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    host: str
+    port: Port = 1883
+    version: Literal["3.1.1", "5"] = "3.1.1"
+    client_id: str = Field("", max_length=64)
+    """Prefix of our client ids; the session lives on under it. Empty: ``gridwarden-<name>``."""
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: Tls | None = None
+    telemetry: tuple[str, ...] = ("gridwarden/v1/+/up",)
+    alarm: tuple[str, ...] = ("gridwarden/v1/+/alarm",)
+    receive_maximum: int = Field(10_000, ge=10, le=65_535)
+    """Messages that may be unacknowledged in one session."""
+    hold_after_connect_s: float = Field(0.0, ge=0, le=60)
+    """How long the telemetry session waits after each connect before it orders and takes what came: for
+    brokers that redeliver newer messages first (nats-server: its ``ack_wait`` of 2 s, and 1 s more)."""
+
+
+class Ingest(_Section):
+    """Bounds on what comes in."""
+
+    max_payload_bytes: int = Field(256 * 1024, ge=1024, le=8 * 2**20)
+    batch_messages: int = Field(2_000, ge=1, le=20_000)
+    """Most messages of one transaction."""
+    tick_ms: int = Field(5, ge=0, le=1000)
+    """How long a batch may gather after its first telemetry message; alarms do not wait."""
+    max_ahead_s: int = Field(300, ge=0)
+    """A device clock further ahead than this cannot be true."""
+    max_leap_s: int = Field(30 * 86_400, ge=60)
+    """With ``--clock replay``: the furthest the input may leap in one step."""
+    unbound_devices: Literal["accept", "quarantine"] = "accept"
+    """What to do with readings of a registered device that is bound to no gateway."""
+
+
+class Spool(_Section):
+    """Blocks that a follower has not yet taken."""
+
+    quota_bytes: int = Field(20 * 2**30, ge=16 * 2**20)
+
+
+class History(_Section):
+    """The history database."""
+
+    retention_days: int = Field(400, ge=1)
+    seal_after_h: float = Field(26.0, gt=0)
+    """Age at which a day's rows are sealed into Parquet."""
+    memory_mb: int = Field(512, ge=64)
+    threads: int = Field(1, ge=1, le=64)
+
+
+class Config(_Section):
+    """Everything that can be set."""
+
+    data: Path = Path("data")
+    rules: tuple[Path, ...] = ()
+    """Rule packs (files or folders) besides the shipped ones."""
+    shipped_packs: bool = True
+    clock: Literal["system", "replay"] = "system"
+    site: Site = Site()
+    http: Http = Http()
+    embedded: Embedded = Embedded()
+    broker: tuple[Broker, ...] = ()
+    ingest: Ingest = Ingest()
+    spool: Spool = Spool()
+    history: History = History()
+
+    @model_validator(mode="after")
+    def _some_broker(self) -> Config:
+        if not self.embedded.enabled and not self.broker:
+            msg = "no broker: enable [embedded] or name at least one [[broker]]"
+            raise ValueError(msg)
+        names = [broker.name for broker in self.broker]
+        if len(set(names)) != len(names) or "embedded" in names:
+            msg = "[[broker]] names must differ from each other and from 'embedded'"
+            raise ValueError(msg)
+        return self
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
+    """The configuration of ``path`` (none: defaults), the environment over it, ``overrides`` over both.
+
+    Raises:
+        ConfigError: file missing or not TOML, key unknown, value out of bounds; with place and reason.
+    """
+    settings = _read(path) if path else {}
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and name not in NOT_KEYS:
+            _put(settings, name.removeprefix(PREFIX).lower().split("__"), text)
+    for dotted, value in overrides.items():
+        if value is not None:
+            _put(settings, dotted.split("__"), value)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']} (got {first['input']!r})"
+        raise ConfigError(reason, path=path or "environment", place=place) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("no such file", path=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not TOML: {error}", path=path) from error
+
+
+def _put(settings: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        settings = settings.setdefault(key, {})
+        if not isinstance(settings, dict):
+            raise ConfigError("is a value, not a section", path="environment", place=".".join(keys))
+    settings[keys[-1]] = value

@@ -1,0 +1,77 @@
+"""The exception tree. The type says whether to try again; facts are attributes, the text is built from them.
+
+GridwardenError
+├── ConfigError         a person must act: configuration, rule file, mapping, registry file (exit 2)
+├── DecodeError         this payload can never be read: set it aside, go on
+├── Refused             a command that may not be carried out as things stand; ``code`` says why
+│   ├── NotFound
+│   └── Forbidden
+└── Unavailable         try again: the other side is down or busy
+    ├── BrokerUnavailable
+    ├── CoreUnavailable
+    └── RecordsUnavailable
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class GridwardenError(Exception):
+    """Base of everything this program raises on purpose."""
+
+
+class ConfigError(GridwardenError):
+    """Something a person wrote cannot be used: where, what is wrong, what would be right."""
+
+    def __init__(self, reason: str, *, path: Path | str | None = None, place: str = "") -> None:
+        self.path = None if path is None else str(path)
+        self.place = place
+        self.reason = reason
+        where = ": ".join(part for part in (self.path, place) if part)
+        super().__init__(f"{where}: {reason}" if where else reason)
+
+
+class DecodeError(GridwardenError):
+    """Bytes from outside that cannot become readings.
+
+    ``code`` is one stable word for statistics and catalogues, ``detail`` names the place.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}" if detail else code)
+
+
+class Refused(GridwardenError):
+    """A command that is understood but may not be carried out."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}" if detail else code)
+
+
+class NotFound(Refused):
+    """What the command names does not exist (or may not be seen by the one who asks)."""
+
+
+class Forbidden(Refused):
+    """The one who asks has no right to it."""
+
+
+class Unavailable(GridwardenError):
+    """Try again later."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker cannot be reached or refuses the session."""
+
+
+class CoreUnavailable(Unavailable):
+    """Core does not answer on the link."""
+
+
+class RecordsUnavailable(Unavailable):
+    """The records database cannot commit (disk full, I/O error)."""

@@ -1,0 +1,249 @@
+"""The words of the domain as frozen values. Imports nobody; no clock, socket, disk or log.
+
+Times are UTC milliseconds since the epoch in fields ending ``_at_ms``. See docs/glossary.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Value = bool | int | float | str | None
+"""One field of a reading. ``None`` is a value that was sent but could not be used; ``quality`` says why."""
+
+
+class Severity(StrEnum):
+    """How bad it is, worst first (the palette and the shapes of the control room follow it)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """1 (worst) to 4."""
+        return _SEVERITY_RANK[self]
+
+
+_SEVERITY_RANK = {severity: rank for rank, severity in enumerate(Severity, start=1)}
+
+
+class Quality(StrEnum):
+    """Why a value, or the time, of a reading is not what was sent."""
+
+    OUT_OF_RANGE = "out_of_range"
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    CLOCK = "clock"
+
+
+@dataclass(slots=True, eq=True)
+class Reading:
+    """One device at one time with typed values.
+
+    Not frozen only because a frozen dataclass costs three times as much to make, on the hottest path there
+    is; nobody changes a reading after the decoder made it, except the pipeline that sets ``late``.
+    """
+
+    device_id: str
+    kind: str
+    """One of ``gridwarden.kinds.KINDS``, or ``""`` where an unregistered device gives no hint."""
+    gateway: str
+    occurred_at_ms: int
+    """The device's clock, or ``received_at_ms`` where that clock cannot be true (quality ``clock``)."""
+    received_at_ms: int
+    seq: int | None
+    key: int
+    """Dedup key, 64 bits: device, ``at`` and ``seq`` as sent, hash of this reading."""
+    keyed: bool
+    """Whether the source sent ``at`` or ``seq``; without either a repeat cannot be told from news."""
+    values: dict[str, Value]
+    quality: dict[str, str] = field(default_factory=dict)
+    """Field name (or ``at``) to :class:`Quality`; only what is wrong is listed."""
+    registered: bool = True
+    entitled: bool = True
+    """False: the gateway may not speak for the device (quarantine)."""
+    late: bool = False
+    """Older than the last evaluated reading of its device."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether an alarm from it may stand without the mark ``unverified``."""
+        return self.registered and self.entitled
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A sensor of the registry."""
+
+    device_id: str
+    kind: str
+    area: str = ""
+    """Code of the lowest area it lies in; ``""`` is not yet placed."""
+    name: str = ""
+    profile: str = ""
+    gateway: str | None = None
+    """The only gateway that may speak for it; ``None``: any gateway may."""
+    building: str = ""
+    water_main: str = ""
+    power_feeder: str = ""
+    lon: float | None = None
+    """WGS-84 degrees."""
+    lat: float | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A node of the seven-level tree; its code begins with its parent's code."""
+
+    code: str
+    name: str
+    name_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What helps in an incident: micro station, hydrant, maintenance team."""
+
+    resource_id: str
+    kind: str
+    name: str = ""
+    area: str = ""
+    lon: float | None = None
+    lat: float | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class AlarmState(StrEnum):
+    """The life of one alarm. Inactive is the absence of an alarm, so it is never stored."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Outcome(StrEnum):
+    """What a person found out about an alarm."""
+
+    TRUE = "true"
+    FALSE = "false"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One rule's life on one scope, from pending to resolved."""
+
+    alarm_id: str
+    """Hash of rule, scope and dedup key of the first reading; given when pending starts."""
+    rule_id: str
+    rule_version: str
+    scope: str
+    """What it stands for: a device id (later also an area code)."""
+    device_id: str
+    kind: str
+    area: str
+    severity: Severity
+    state: AlarmState
+    pending_at_ms: int
+    wake_at_ms: int | None = None
+    """When the hold (or the clear hold) runs out on our own clock if nothing newer is heard."""
+    fired_at_ms: int | None = None
+    clear_since_ms: int | None = None
+    """Since when the clear condition has held without a break while firing."""
+    cleared_at_ms: int | None = None
+    """When the condition was over; a latched alarm still fires after that until it is confirmed."""
+    resolved_at_ms: int | None = None
+    latched: bool = False
+    life_safety: bool = False
+    """Fire or entrapment: opens an event even from an unknown or unentitled device."""
+    unverified: bool = False
+    acknowledged_at_ms: int | None = None
+    acknowledged_by: str | None = None
+    confirmed_at_ms: int | None = None
+    confirmed_by: str | None = None
+    outcome: Outcome | None = None
+    note: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """The values, previous values and quality that made it pending (and, from then on, fire)."""
+    event_id: str | None = None
+    revision: int = 1
+
+
+class EventState(StrEnum):
+    """The case that people handle. Provisional: the full case life cycle comes with its own issue."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class GridEvent:
+    """A grid event (网格事件): the case that people handle; alarms join it by incident key."""
+
+    event_id: str
+    case_no: str
+    """For people and papers: category letter, date and a number of that day."""
+    incident_key: str
+    category: str
+    rule_id: str
+    """The rule of the alarm that opened it; its bilingual name is the event's title."""
+    severity: Severity
+    state: EventState
+    area: str
+    device_id: str
+    kind: str
+    opened_at_ms: int
+    """Fired time of the alarm that opened it."""
+    updated_at_ms: int
+    alarm_count: int = 1
+    firing_count: int = 1
+    unacknowledged_count: int = 1
+    unverified: bool = False
+    drill: bool = False
+    closed_at_ms: int | None = None
+    closed_by: str | None = None
+    closing_note: str = ""
+    revision: int = 1
+
+
+class Operation(StrEnum):
+    """What a change did."""
+
+    ALARM_FIRED = "alarm.fired"
+    ALARM_CLEARED = "alarm.cleared"
+    ALARM_RESOLVED = "alarm.resolved"
+    ALARM_ACKNOWLEDGED = "alarm.acknowledged"
+    ALARM_CONFIRMED = "alarm.confirmed"
+    EVENT_CLOSED = "event.closed"
+    REGISTRY_CHANGED = "registry.changed"
+    RULES_LOADED = "rules.loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the journal before it has its ``seq``: what happened, and how things stand after it."""
+
+    operation: Operation
+    at_ms: int
+    area: str = ""
+    alarm: Alarm | None = None
+    event: GridEvent | None = None
+    actor: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Bytes that could not be decoded, with the reason."""
+
+    received_at_ms: int
+    broker: str
+    topic: str
+    code: str
+    detail: str
+    payload: bytes
