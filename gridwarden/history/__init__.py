@@ -1,0 +1,144 @@
+"""The history of all readings: a follower of records, rebuilt from them where need be. Never in the alarm's way.
+
+The protocol and its values. Implementations: ``duckdb`` (embedded). What feeds them: ``follower``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gridwarden.errors import ConfigError, GridwardenError, Unavailable
+from gridwarden.model import Reading, Value
+
+
+class HistoryMismatch(ConfigError):
+    """This history belongs to other records, or to another program version: a person must choose."""
+
+
+class HistoryDamaged(GridwardenError):
+    """Stored parts of the history are missing; it must be restored or rebuilt from records."""
+
+
+class HistoryUnavailable(Unavailable):
+    """The history cannot be read or written now (disk full, I/O error, memory); the offset has not moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Raw points of one field in order of time. ``None``: a value was sent that could not be used."""
+
+    t_ms: list[int]
+    values: list[Value]
+    truncated: bool = False
+    """More points than the limit lay in the interval; these are the earliest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One numeric field summed up per step; steps without a value are left out."""
+
+    step_ms: int
+    t_ms: list[int]
+    """Start of each step, a multiple of ``step_ms`` since the epoch."""
+    min: list[float]
+    max: list[float]
+    mean: list[float]
+    last: list[float]
+    count: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The last reading of a device by its own clock; only the fields that this one reading carried."""
+
+    device_id: str
+    kind: str
+    gateway: str
+    occurred_at_ms: int
+    received_at_ms: int
+    seq: int | None
+    values: dict[str, Value]
+    quality: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """What one sealing moved."""
+
+    rows: int
+    files: int
+
+
+class History(Protocol):
+    """Every reading ever followed, by device and time.
+
+    One thread at a time appends, seals and retains; any thread may read meanwhile. Every method may raise
+    :class:`HistoryUnavailable`. Intervals are half open: ``from_ms`` belongs to them, ``to_ms`` does not.
+    Readings of a gateway that is not entitled to the device are kept and counted, and never shown as the device's.
+    """
+
+    def offset(self) -> int:
+        """The last followed offset of records; 0 at the beginning."""
+        ...
+
+    def epoch(self) -> str:
+        """Identity of the records this history follows; ``""`` when new."""
+        ...
+
+    def begin(self, epoch: str) -> None:
+        """Adopt ``epoch`` when new; raises :class:`HistoryMismatch` where another one is stored."""
+        ...
+
+    def append(self, readings: Sequence[Reading], offset: int, complete_until_ms: int) -> None:
+        """Store ``readings`` and the ``offset`` they reach up to, both or neither.
+
+        Raises:
+            ValueError: ``offset`` is already followed; without readings the present offset may be repeated.
+        """
+        ...
+
+    def complete_until_ms(self) -> int:
+        """Every reading that records committed before this time is in here. Never goes back."""
+        ...
+
+    def series(self, device_id: str, field: str, from_ms: int, to_ms: int, limit: int) -> Series:
+        """The first ``limit`` raw points of ``field``, by ``occurred_at``.
+
+        Raises:
+            Refused: ``unknown_field``, no kind has such a field.
+        """
+        ...
+
+    def buckets(self, device_id: str, field: str, from_ms: int, to_ms: int, step_ms: int) -> Buckets:
+        """The numeric ``field`` per step of ``step_ms``.
+
+        Raises:
+            Refused: ``unknown_field``; ``not_numeric``, the field is neither int nor float; ``bad_step``.
+        """
+        ...
+
+    def latest(self, device_id: str) -> Latest | None:
+        """The last reading by ``occurred_at``; ``None`` where there is none."""
+        ...
+
+    def count(self) -> int:
+        """All readings held, exactly."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """All readings held per device id, exactly. Reads everything: for recounts."""
+        ...
+
+    def seal(self, before_ms: int) -> SealReport:
+        """Move readings that occurred before ``before_ms`` to their compact, final place; may be repeated."""
+        ...
+
+    def retain(self, from_ms: int) -> int:
+        """Drop the whole days (UTC) that ended before ``from_ms``; returns the readings dropped."""
+        ...
+
+    def close(self) -> None:
+        """Release files and memory; nothing may be called afterwards."""
+        ...

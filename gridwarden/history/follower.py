@@ -1,0 +1,191 @@
+"""What feeds the history from the blocks of records: late if it must be, never in the way, never twice.
+
+Runs beside the API in one event loop; reading, decoding and appending happen in a worker thread, one step at
+a time. A step that has begun is always finished, also when the task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import structlog
+
+from gridwarden import failpoints
+from gridwarden.clock import Clock
+from gridwarden.errors import Unavailable
+from gridwarden.history import History, HistoryMismatch
+from gridwarden.model import Reading
+from gridwarden.records.block import CorruptBlock, decode
+
+LIMIT_BYTES = 2 << 20
+"""Blocks taken in one step: about 60,000 readings, which append best (1.5 M rows/s and more) and take ~60 MB."""
+POLL_S = 5.0
+"""Longest wait for a wake-up: one may be lost, and ``complete_until`` moves on while nothing arrives."""
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """The readings of one transaction of records."""
+
+    offset: int
+    committed_at_ms: int
+    body: bytes
+    """See ``gridwarden.records.block``; ``b""``: a transaction without readings."""
+
+
+class BlockSource(Protocol):
+    """Records, as far as a follower reads them. Called from a worker thread."""
+
+    def epoch(self) -> str:
+        """Identity of these records."""
+        ...
+
+    def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
+        """Blocks above the offset ``after``, ascending: as many as fit the limit, at least one if there is one."""
+        ...
+
+    def head(self) -> int:
+        """The highest offset committed."""
+        ...
+
+
+def backoff() -> Iterator[float]:
+    """Seconds to wait between tries: doubling from 1 to 30."""
+    seconds = 1.0
+    while True:
+        yield seconds
+        seconds = min(seconds * 2, 30.0)
+
+
+async def follow(
+    source: BlockSource,
+    history: History,
+    *,
+    woken: asyncio.Event,
+    clock: Clock,
+    on_followed: Callable[[int], Awaitable[None]],
+    pause_s: float = 1.0,
+    waits: Callable[[], Iterator[float]] = backoff,
+) -> None:
+    """Follow ``source`` until cancelled.
+
+    Args:
+        source: the records.
+        history: what is fed; it must be new, or follow the same records.
+        woken: set by whoever hears that there is news.
+        clock: for ``complete_until`` once everything is followed.
+        on_followed: told each offset after it is durable in the history.
+        pause_s: how long to gather after a wake-up, since appending a second's worth at once is cheapest.
+        waits: seconds between tries while source or history fails.
+
+    Raises:
+        HistoryMismatch: the history follows other records, or is ahead of these.
+        CorruptBlock: a block is damaged. It is not skipped, for a gap in the history would not be seen.
+    """
+    follower = _Follower(source, history, clock)
+    await _until_it_works(follower.begin, waits)
+    while True:
+        before = follower.offset
+        drained = await _until_it_works(follower.step, waits)
+        if follower.offset > before:
+            await on_followed(follower.offset)
+        if drained:
+            await _news(woken, pause_s)
+
+
+async def _news(woken: asyncio.Event, pause_s: float) -> None:
+    try:
+        async with asyncio.timeout(POLL_S):
+            await woken.wait()
+    except TimeoutError:
+        return
+    await asyncio.sleep(pause_s)
+    woken.clear()
+
+
+async def _until_it_works(step: Callable[[], _T], waits: Callable[[], Iterator[float]]) -> _T:
+    """The result of ``step``, tried again while something is unavailable; tells the log at both edges."""
+    pauses: Iterator[float] | None = None
+    while True:
+        try:
+            result = await _whole(step)
+        except (Unavailable, OSError) as error:
+            if pauses is None:
+                _log.error("history.stalled", reason=str(error))
+                pauses = waits()
+            await asyncio.sleep(next(pauses))
+        else:
+            if pauses is not None:
+                _log.info("history.resumed")
+            return result
+
+
+async def _whole(step: Callable[[], _T]) -> _T:
+    """Run ``step`` in a worker thread; a cancellation waits until it is over, then goes on."""
+    task = asyncio.create_task(asyncio.to_thread(step))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("history.failed_while_stopping", reason=str(error))
+        raise
+
+
+class _Follower:
+    """The part that works in the worker thread."""
+
+    def __init__(self, source: BlockSource, history: History, clock: Clock) -> None:
+        self._source = source
+        self._history = history
+        self._clock = clock
+        self.offset = 0
+
+    def begin(self) -> None:
+        self._history.begin(self._source.epoch())
+        self.offset = self._history.offset()
+        head = self._source.head()
+        if self.offset > head:
+            msg = f"it has followed up to offset {self.offset}, these records end at {head}: they were set back"
+            raise HistoryMismatch(msg)
+
+    def step(self) -> bool:
+        """Take blocks once; whether everything was followed."""
+        # The stored offset, not the one remembered: a failed append may have been durable all the same.
+        stored = self._history.offset()
+        now_ms = self._clock.now_ms()  # before the head is read, so that what commits in between is later
+        head = self._source.head()
+        blocks = self._source.blocks(stored, LIMIT_BYTES)
+        blocks, readings = _decoded(blocks)
+        offset = blocks[-1].offset if blocks else stored
+        drained = offset >= head or not blocks
+        complete_until_ms = now_ms if drained else blocks[-1].committed_at_ms
+        failpoints.reach("history.before")
+        self._history.append(readings, offset, complete_until_ms)
+        failpoints.reach("history.after")
+        self.offset = offset
+        return drained
+
+
+def _decoded(blocks: list[StoredBlock]) -> tuple[list[StoredBlock], list[Reading]]:
+    """The blocks before the first damaged one and their readings; raises where that is the very first."""
+    readings: list[Reading] = []
+    for position, block in enumerate(blocks):
+        try:
+            readings += decode(block.body) if block.body else []
+        except CorruptBlock as error:
+            if position == 0:
+                error.add_note(f"block at offset {block.offset}; the history has followed all before it")
+                raise
+            return blocks[:position], readings
+    return blocks, readings
