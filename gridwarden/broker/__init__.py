@@ -1,0 +1,9 @@
+"""The embedded broker: nats-server with its MQTT listener, as a supervised child process.
+
+``embedded`` owns its life, ``child`` the process and the lock, ``config_file`` and ``credentials`` what it is told,
+``stream`` the bound on what it stores. It speaks MQTT 3.1.1 only and takes no white space in topics.
+"""
+
+from gridwarden.broker.embedded import EmbeddedBroker
+
+__all__ = ["EmbeddedBroker"]

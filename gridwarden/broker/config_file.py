@@ -1,0 +1,81 @@
+"""The configuration file of nats-server. Pure text.
+
+Permissions are written in NATS subjects: ``/`` of an MQTT topic is ``.`` there. They are not optional: without them
+an MQTT client could publish to ``$JS/API/STREAM/DELETE/$MQTT_msgs`` and delete everything that waits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gridwarden.broker.credentials import INGESTER, SUPERVISOR, Credentials
+
+ACK_WAIT_S = 2
+"""After this long without an acknowledgement a message is sent again. It is also how late the oldest messages may
+come after a reconnect, newer ones first; the telemetry session holds a second longer (``HOLD_AFTER_CONNECT_S``)."""
+HOLD_AFTER_CONNECT_S = ACK_WAIT_S + 1.0
+MAX_ACK_PENDING = 20_000
+"""Unacknowledged messages of one subscription. Each filter reserves as many, one ending in ``#`` twice, and a session
+has 65,535 at most: hence one session per filter. A change does not reach subscriptions that exist."""
+FILTERS = ("gridwarden.v1.>",)
+"""What the ingester may subscribe to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where it listens; only the MQTT port may leave this machine."""
+
+    host: str
+    mqtt: int
+    client: int
+    monitor: int
+
+
+def render(ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, credentials: Credentials) -> str:
+    """The whole file. It holds passwords: keep it readable by its owner alone."""
+    users = [_user(SUPERVISOR, credentials.supervisor, "STANDARD"),
+             _user(INGESTER, credentials.ingester, "MQTT", publish={"deny": [">"]},
+                   subscribe={"allow": [*FILTERS, "$MQTT.sub.>"]}),
+             *(_gateway(name, password) for name, password in sorted(credentials.gateways.items()))]  # fmt: skip
+    mqtt = _quoted(f"{_bracketed(ports.host)}:{ports.mqtt}")
+    waits = f'ack_wait: "{ACK_WAIT_S}s", downgrade_qos2_subscribe: true'
+    lines = [
+        "server_name: gridwarden",
+        f'listen: "127.0.0.1:{ports.client}"',
+        f'http: "127.0.0.1:{ports.monitor}"',
+        f"max_payload: {max_payload_bytes}",
+        "max_connections: 5000",
+        # sync_interval: by default two minutes of what was acknowledged are lost with the power.
+        f'jetstream {{ store_dir: {_quoted(str(store))}, max_file: {store_bytes}, max_mem: 67108864, sync_interval: "1s" }}',
+        f"mqtt {{ listen: {mqtt}, max_ack_pending: {MAX_ACK_PENDING}, {waits} }}",
+        "authorization { timeout: 10, users: [",
+        *users,
+        "] }",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _gateway(name: str, password: str) -> str:
+    """One gateway: it speaks for itself alone and hears what is addressed to it."""
+    own = f"gridwarden.v1.{name}"
+    heard = [f"{own}.{leaf}{rest}" for leaf in ("down", "errors") for rest in ("", ".>")]
+    return _user(name, password, "MQTT", publish={"allow": [f"{own}.>"]}, subscribe={"allow": [*heard, "$MQTT.sub.>"]})
+
+
+def _user(name: str, password: str, connection: str, **permissions: dict[str, list[str]]) -> str:
+    rights = f", permissions: {json.dumps(permissions)}" if permissions else ""
+    return (
+        f" {{ user: {_quoted(name)}, password: {_quoted(password)}, "
+        f'allowed_connection_types: ["{connection}"]{rights} }}'
+    )
+
+
+def _quoted(text: str) -> str:
+    """Quoted always: a bare ``$2a`` would be a variable, a bare ``12k`` a number."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
