@@ -1,0 +1,247 @@
+"""All rules over all devices: readings and times in, transitions of alarms out. Pure: no clock, store or log.
+
+The only state is the alarms that are pending or firing, so that what the records keep is all it takes to go on
+after a restart. Which readings are judged, and how:
+
+- a reading of a registered device: every rule of its kind, on the device's window
+- of an unregistered one (kind guessed): its life-safety rules only; alarms are ``unverified``
+- a late one, or one whose gateway is not entitled: life-safety rules only, on the reading's own values alone; it can
+  start and fire an alarm and never clears one. An unentitled one has a scope of its own, apart from the device's.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gridwarden.model import Alarm, AlarmState, Device, Operation, Outcome, Reading
+from gridwarden.window import Window
+from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, step
+from rules.facts import NOTHING_BEFORE, UNVERIFIED, Facts
+from rules.rule import Rule, RuleSet
+
+_SPARE_TIMERS = 1000
+"""Timers that no longer count may pile up to this many before they are swept out."""
+
+
+class Engine:
+    """Judges readings one by one, in the order core gives them.
+
+    Args:
+        rules: the rules in force; those not enabled are left out.
+        unverified_limit: most unverified alarms of one gateway at a time; above it no new one starts.
+    """
+
+    def __init__(self, rules: RuleSet, *, unverified_limit: int = 50) -> None:
+        self._rules = {rule.id: rule for rule in rules if rule.enabled}
+        self._of_kind: dict[str, tuple[Rule, ...]] = _by_kind(self._rules.values())
+        self._life_safety = _by_kind(rule for rule in self._rules.values() if rule.life_safety)
+        self._unverified_limit = unverified_limit
+        self._alarms: dict[str, Alarm] = {}
+        self._of_scope: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """Scope to rule id to alarm id."""
+        self._timers: list[tuple[int, str]] = []
+        self._gone: list[Alarm] = []
+        """Restored alarms whose rule no longer exists."""
+        self._unverified: Counter[str] = Counter()
+        self.evaluations = 0
+        """Evaluations of a rule on a reading done so far."""
+        self.unverified_suppressed = 0
+        """Unverified alarms that did not start because their gateway had too many."""
+
+    def restore(self, alarms: Iterable[Alarm]) -> None:
+        """Go on with the pending and firing alarms of the records; others are passed over."""
+        for alarm in alarms:
+            if alarm.state not in (AlarmState.PENDING, AlarmState.FIRING):
+                continue
+            if alarm.rule_id in self._rules:
+                self._keep(alarm)
+            else:
+                self._gone.append(alarm)
+
+    def decide(self, reading: Reading, window: Window, device: Device | None) -> list[Transition]:
+        """What ``reading`` changes; ``window`` has observed it already."""
+        if reading.late or not reading.entitled:
+            return self._decide_alone(reading, window, device)
+        rules = (self._of_kind if reading.registered else self._life_safety).get(reading.kind)
+        if not rules:
+            return []
+        values, previous = window.values, window.previous
+        attributes: Mapping[str, Any] = device.attributes if device is not None else {}
+        active = self._of_scope.get(reading.device_id)
+        self.evaluations += len(rules)
+        transitions: list[Transition] = []
+        for rule in rules:
+            breached = rule.when.evaluate(values, previous, attributes)
+            if active is not None and rule.id in active:
+                facts = Facts(reading, values, previous, device)
+                transitions += self._go_on(self._alarms[active[rule.id]], rule, breached, facts)
+            elif breached:
+                transitions += self._start(rule, Facts(reading, values, previous, device))
+        return transitions
+
+    def advance(self, now_ms: int) -> list[Transition]:
+        """What the passing of time changes: holds that ran out by ``now_ms`` of our own clock."""
+        transitions = [retire(alarm, now_ms) for alarm in self._gone]
+        self._gone.clear()
+        while self._timers and self._timers[0][0] <= now_ms:
+            wake_at_ms, alarm_id = heapq.heappop(self._timers)
+            alarm = self._alarms.get(alarm_id)
+            if alarm is None or alarm.wake_at_ms != wake_at_ms:
+                continue
+            holds = self._rules[alarm.rule_id].holds
+            due_ms = deadline_ms(alarm, holds)
+            if due_ms is not None:
+                transitions += self._take(step(alarm, Look(None, None, due_ms, now_ms), holds))
+        return transitions
+
+    def next_wake_ms(self) -> int | None:
+        """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
+        if self._gone:
+            return 0
+        while self._timers:
+            wake_at_ms, alarm_id = self._timers[0]
+            alarm = self._alarms.get(alarm_id)
+            if alarm is not None and alarm.wake_at_ms == wake_at_ms:
+                return wake_at_ms
+            heapq.heappop(self._timers)
+        return None
+
+    def confirm(self, alarm_id: str, by: str, at_ms: int, outcome: Outcome, note: str) -> Transition | None:
+        """A person says what a firing alarm was; ``None`` where no such alarm is firing.
+
+        It resolves a latched alarm whose condition is over, and any alarm of an unentitled source, whose condition no
+        reading can ever end.
+        """
+        alarm = self._firing(alarm_id)
+        if alarm is None:
+            return None
+        can_clear = not alarm.scope.startswith(UNVERIFIED)
+        return self._take([confirm(alarm, by, at_ms, outcome, note, can_clear=can_clear)])[0]
+
+    def acknowledge(self, alarm_id: str, by: str, at_ms: int, note: str) -> Transition | None:
+        """A person has seen a firing alarm; ``None`` where none such is firing or somebody was first."""
+        alarm = self._firing(alarm_id)
+        if alarm is None or alarm.acknowledged_at_ms is not None:
+            return None
+        return self._take([acknowledge(alarm, by, at_ms, note)])[0]
+
+    def replace(self, alarm: Alarm) -> None:
+        """Core has set ``event_id`` on an alarm; the engine's own newer state of it stays."""
+        current = self._alarms.get(alarm.alarm_id)
+        if current is not None:
+            self._alarms[alarm.alarm_id] = replace(current, event_id=alarm.event_id)
+
+    def active(self, alarm_id: str) -> Alarm | None:
+        """The pending or firing alarm of this id."""
+        return self._alarms.get(alarm_id)
+
+    def _decide_alone(self, reading: Reading, window: Window, device: Device | None) -> list[Transition]:
+        rules = self._life_safety.get(reading.kind, ())
+        self.evaluations += len(rules)
+        facts = Facts(reading, reading.values, NOTHING_BEFORE, device)
+        transitions: list[Transition] = []
+        for rule in rules:
+            breached = rule.when.evaluate(facts.values, facts.previous, facts.attributes)
+            alarm_id = self._of_scope.get(facts.scope, {}).get(rule.id)
+            if alarm_id is not None:
+                transitions += self._go_on_alone(self._alarms[alarm_id], rule, breached, facts)
+            elif breached and not facts.denies(rule, window.values, window.previous):
+                transitions += self._start(rule, facts)
+        return transitions
+
+    def _go_on_alone(self, alarm: Alarm, rule: Rule, breached: bool | None, facts: Facts) -> list[Transition]:
+        """Only a hold can go on: a firing alarm stays as it is, and only an own claim can be taken back."""
+        may_forget = not facts.reading.late and not facts.reading.entitled
+        if alarm.state is not AlarmState.PENDING or (not breached and not may_forget):
+            return []
+        return self._look(alarm, rule, breached, None, facts)
+
+    def _go_on(self, alarm: Alarm, rule: Rule, breached: bool | None, facts: Facts) -> list[Transition]:
+        over = rule.clear.evaluate(facts.values, facts.previous, facts.attributes)
+        transitions = self._look(alarm, rule, breached, over, facts)
+        if breached and transitions and transitions[-1].alarm.state is AlarmState.RESOLVED:
+            transitions += self._start(rule, facts)  # it was over before this reading, which is news
+        return transitions
+
+    def _look(
+        self, alarm: Alarm, rule: Rule, breached: bool | None, over: bool | None, facts: Facts
+    ) -> list[Transition]:
+        transitions = step(alarm, facts.look(rule, breached, over), rule.holds)
+        if breached:
+            transitions = [_refreshed(transition, rule, facts) for transition in transitions]
+        return self._take(transitions)
+
+    def _start(self, rule: Rule, facts: Facts) -> list[Transition]:
+        reading = facts.reading
+        if not reading.verified and self._unverified[reading.gateway] >= self._unverified_limit:
+            self.unverified_suppressed += 1
+            return []
+        return self._take(step(facts.inactive(rule), facts.look(rule, True, None), rule.holds))
+
+    def _firing(self, alarm_id: str) -> Alarm | None:
+        alarm = self._alarms.get(alarm_id)
+        return alarm if alarm is not None and alarm.state is AlarmState.FIRING else None
+
+    def _take(self, transitions: list[Transition]) -> list[Transition]:
+        """Make the last state of an alarm ours; then as they came."""
+        if transitions:
+            alarm = transitions[-1].alarm
+            if alarm.state in (AlarmState.PENDING, AlarmState.FIRING):
+                self._keep(alarm)
+            else:
+                self._drop(alarm)
+        return transitions
+
+    def _keep(self, alarm: Alarm) -> None:
+        before = self._alarms.get(alarm.alarm_id)
+        self._alarms[alarm.alarm_id] = alarm
+        if before is None:
+            self._of_scope[alarm.scope][alarm.rule_id] = alarm.alarm_id
+            if alarm.unverified:
+                self._unverified[_gateway(alarm)] += 1
+        if alarm.wake_at_ms is not None and (before is None or before.wake_at_ms != alarm.wake_at_ms):
+            heapq.heappush(self._timers, (alarm.wake_at_ms, alarm.alarm_id))
+            self._sweep_timers()
+
+    def _drop(self, alarm: Alarm) -> None:
+        if self._alarms.pop(alarm.alarm_id, None) is None:
+            return
+        of_scope = self._of_scope[alarm.scope]
+        del of_scope[alarm.rule_id]
+        if not of_scope:
+            del self._of_scope[alarm.scope]
+        if alarm.unverified:
+            gateway = _gateway(alarm)
+            self._unverified[gateway] -= 1
+            if not self._unverified[gateway]:
+                del self._unverified[gateway]
+
+    def _sweep_timers(self) -> None:
+        if len(self._timers) <= 2 * len(self._alarms) + _SPARE_TIMERS:
+            return
+        waiting = ((alarm.wake_at_ms, alarm.alarm_id) for alarm in self._alarms.values())
+        self._timers = [(wake_at_ms, alarm_id) for wake_at_ms, alarm_id in waiting if wake_at_ms is not None]
+        heapq.heapify(self._timers)
+
+
+def _by_kind(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
+    by_kind: defaultdict[str, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        by_kind[rule.kind].append(rule)
+    return {kind: tuple(of_kind) for kind, of_kind in by_kind.items()}
+
+
+def _refreshed(transition: Transition, rule: Rule, facts: Facts) -> Transition:
+    """Evidence as it is at firing. The gateway stays the one it began with, which is whose limit it counts towards."""
+    if transition.operation is not Operation.ALARM_FIRED:
+        return transition
+    evidence = {**facts.evidence(rule), "gateway": _gateway(transition.alarm)}
+    return replace(transition, alarm=replace(transition.alarm, evidence=evidence))
+
+
+def _gateway(alarm: Alarm) -> str:
+    return str(alarm.evidence.get("gateway", ""))

@@ -1,0 +1,174 @@
+"""Rule files to a rule set, all or nothing: the first thing that is wrong is refused with file, rule, key and reason.
+
+The only module of the rules that reads files. Everything is bounded: bytes of a file, nesting, number of rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic import ValidationError
+
+from gridwarden.errors import ConfigError
+from rules.rule import MAX_RULES, Rule, RuleSet, WrittenRule, WrittenRules, make_rule
+
+MAX_FILE_BYTES = 2**20
+MAX_FILES = 1000
+MAX_NESTING = 12
+"""Deepest nesting of lists and mappings in a file."""
+PACKS = Path(__file__).parent / "packs"
+"""The shipped rules."""
+TEST_SUFFIX = ".test.yaml"
+"""Ending of the files that test rules; they are not rules themselves."""
+
+
+def load(paths: Iterable[Path], *, shipped_packs: bool = False) -> RuleSet:
+    """The rules of these files and folders (searched in full for ``*.yaml``, without ``*.test.yaml``).
+
+    With ``shipped_packs`` the shipped rules come first; a rule of ``paths`` with the id of a shipped one takes its
+    place, so that a site can change a threshold or switch a rule off.
+
+    Raises:
+        ConfigError: something cannot be read or used; nothing is loaded then.
+    """
+    own = _load_each(paths)
+    shipped = _load_each([PACKS]) if shipped_packs else {}
+    rules = {**shipped, **own}
+    if len(rules) > MAX_RULES:
+        raise ConfigError(f"{len(rules)} rules; at most {MAX_RULES} are loaded")
+    return RuleSet(tuple(rules.values()))
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of one YAML file: plain values only, no tags, anchors or repeated keys.
+
+    Raises:
+        ConfigError: missing, not readable, too big, too deep, or not such YAML.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError("is not a file", path=path)
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError("no such file", path=path) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"bigger than {MAX_FILE_BYTES} bytes", path=path)
+    return parse_yaml(content, path)
+
+
+def parse_yaml(content: bytes, path: Path | str | None = None) -> Any:
+    """Like :func:`read_yaml`, for bytes already read."""
+    try:
+        # A SafeLoader that takes less: no object of any class can come out of it.
+        return yaml.load(content.decode("utf-8"), _PlainLoader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}" if mark else ""
+        raise ConfigError(error.problem or error.context or "not YAML", path=path, place=place) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"not YAML: {error}", path=path) from error
+
+
+def expand(paths: Iterable[Path], suffix: str) -> list[Path]:
+    """Files as they are named, folders as their files ending in ``suffix``, sorted.
+
+    Raises:
+        ConfigError: a path does not exist, or there are too many files.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
+        elif path.exists():
+            files.append(path)
+        else:
+            raise ConfigError("no such file or folder", path=path)
+        if len(files) > MAX_FILES:
+            raise ConfigError(f"more than {MAX_FILES} files", path=path)
+    return files
+
+
+def read_rules(content: Any, path: Path | str | None = None) -> list[Rule]:
+    """The rules of one file's content.
+
+    Raises:
+        ConfigError: with the id of the rule, the key and the reason.
+    """
+    try:
+        written = WrittenRules.model_validate(content)
+    except ValidationError as error:
+        _refuse(error, path, "")
+    return [_read_rule(written.kind, number, raw, path) for number, raw in enumerate(written.rules, start=1)]
+
+
+def _load_each(paths: Iterable[Path]) -> dict[str, Rule]:
+    rules: dict[str, Rule] = {}
+    files = [file for file in expand(paths, ".yaml") if not file.name.endswith(TEST_SUFFIX)]
+    for path in files:
+        for rule in read_rules(read_yaml(path), path):
+            if rule.id in rules:
+                raise ConfigError("this id is taken by another rule", path=path, place=f"rule {rule.id}")
+            rules[rule.id] = rule
+            if len(rules) > MAX_RULES:
+                raise ConfigError(f"more than {MAX_RULES} rules", path=path)
+    return rules
+
+
+def _read_rule(kind: str, number: int, raw: dict[str, Any], path: Path | str | None) -> Rule:
+    name = raw.get("id")
+    place = f"rule {name}" if isinstance(name, str) else f"rule number {number}"
+    try:
+        return make_rule(kind, WrittenRule.model_validate(raw))
+    except ValidationError as error:
+        _refuse(error, path, place)
+    except ConfigError as error:
+        raise ConfigError(error.reason, path=path, place=f"{place}: {error.place}") from error
+
+
+def _refuse(error: ValidationError, path: Path | str | None, place: str) -> NoReturn:
+    """The first of pydantic's complaints in our words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    reason = {"extra_forbidden": "unknown key", "missing": "is missing"}.get(first["type"])
+    if reason is None:
+        reason = f"{first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:80]!r})"
+    raise ConfigError(reason, path=path, place=": ".join(part for part in (place, key) if part)) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without what rule files have no use for and attackers have."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        reason = ""
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            reason = "anchors and aliases are not read"
+        elif getattr(event, "tag", None) is not None:
+            reason = "tags are not read"
+        elif self._depth >= MAX_NESTING:
+            reason = f"nested more than {MAX_NESTING} deep"
+        if reason:
+            raise yaml.composer.ComposerError(None, None, reason, event.start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
