@@ -28,7 +28,7 @@ class Level(StrEnum):
 _LENGTHS = {4: Level.CITY, 6: Level.DISTRICT, 9: Level.STREET, 12: Level.COMMUNITY, 15: Level.GRID,
             19: Level.PROPERTY, 23: Level.BUILDING}  # fmt: skip
 _LENGTH_OF = {level: length for length, level in _LENGTHS.items()}
-_SHAPE = re.compile(r"\d{4}(\d{2}(\d{3}(\d{3}(\d{3}(P\d{3}(B\d{3})?)?)?)?)?)?")
+_SHAPE = re.compile(r"\d{4}(\d{2}(\d{3}(\d{3}(\d{3}(P\d{3}(B\d{3})?)?)?)?)?)?", re.ASCII)  # full-width digits are none
 
 
 def check(code: str) -> str:
