@@ -5,6 +5,7 @@ The only reader of both. Environment names follow the keys: ``GRIDWARDEN_HTTP__P
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -172,7 +173,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides
     settings = _read(path) if path else {}
     for name, text in environ.items():
         if name.startswith(PREFIX) and name not in NOT_KEYS:
-            _put(settings, name.removeprefix(PREFIX).lower().split("__"), text)
+            _put(settings, name.removeprefix(PREFIX).lower().split("__"), _environment_value(name, text))
     for dotted, value in overrides.items():
         if value is not None:
             _put(settings, dotted.split("__"), value)
@@ -181,7 +182,8 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']} (got {first['input']!r})"
+        given = "" if "password" in first["loc"] else f" (got {first['input']!r})"
+        reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']}{given}"
         raise ConfigError(reason, path=path or "environment", place=place) from error
 
 
@@ -190,8 +192,20 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("no such file", path=path) from error
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error), path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"not TOML: {error}", path=path) from error
+
+
+def _environment_value(name: str, text: str) -> Any:
+    """Text, or what it says in JSON where it is a list or a table: ``GRIDWARDEN_RULES='["a.yaml", "b.yaml"]'``."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"not JSON: {error}", path="environment", place=name) from error
 
 
 def _put(settings: dict[str, Any], keys: list[str], value: Any) -> None:
