@@ -1,0 +1,122 @@
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+import aiomqtt
+import pytest
+
+from gridwarden.errors import BrokerUnavailable
+from simulators.publisher import Address, Publisher, backoff
+
+if TYPE_CHECKING:
+    from tests.simulators.conftest import NatsServer, ScriptedBroker
+
+TOPIC = "gridwarden/v1/gw/up"
+
+
+def _address(port: int) -> Address:
+    return Address(port=port, client_id="test-publisher")
+
+
+async def _publish(publisher: Publisher, numbers: range) -> None:
+    for number in numbers:
+        await publisher.publish(TOPIC, b"%d" % number, [f"DEV-{number % 3}"])
+
+
+async def test_keeps_an_account_of_what_was_acknowledged(scripted_broker: "ScriptedBroker") -> None:
+    async with Publisher(_address(scripted_broker.port)) as publisher:
+        await _publish(publisher, range(10))
+        await publisher.publish(TOPIC, b"[]", ["DEV-0", "DEV-0"])
+    account = publisher.account
+    assert (account.messages, account.readings) == (11, 12)
+    assert (account.messages_acknowledged, account.readings_acknowledged) == (11, 12)
+    assert account.devices == {"DEV-0": 6, "DEV-1": 3, "DEV-2": 3}
+    assert account.messages_repeated == 0
+    assert scripted_broker.client_ids == ["test-publisher"]
+
+
+async def test_repeats_in_order_what_a_broken_connection_left_unacknowledged(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.acknowledges = lambda number: number < 5 or number >= 12
+    scripted_broker.cuts = lambda number: number == 11
+    async with Publisher(_address(scripted_broker.port)) as publisher:
+        await _publish(publisher, range(40))
+    sent = [int(payload) for _, payload in scripted_broker.received]
+    assert sent[:12] == list(range(12))
+    assert sent[12:] == list(range(5, 40))
+    assert publisher.account.messages_acknowledged == 40
+    assert publisher.account.messages_repeated == 40 - 5
+    assert publisher.account.connections == 2
+
+
+async def test_survives_many_breaks_without_losing_or_reordering(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.cuts = lambda number: number % 97 == 96
+    scripted_broker.acknowledges = lambda number: number % 97 < 60 or number > 600
+    async with Publisher(_address(scripted_broker.port), window=50) as publisher:
+        await _publish(publisher, range(300))
+    sent = [int(payload) for _, payload in scripted_broker.received]
+    assert list(dict.fromkeys(sent)) == list(range(300))
+    assert publisher.account.messages_acknowledged == 300
+
+
+async def test_the_window_bounds_what_is_in_flight(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.acknowledges = lambda _: False
+    publisher = Publisher(_address(scripted_broker.port), window=7)
+    with pytest.raises(TimeoutError):
+        async with publisher, asyncio.timeout(0.5):
+            await _publish(publisher, range(100))
+    assert publisher.account.messages == 7
+    assert len(scripted_broker.received) == 7
+
+
+async def test_says_at_once_that_the_broker_refuses(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.connack_code = 5
+    with pytest.raises(BrokerUnavailable, match="test-publisher"):
+        async with Publisher(_address(scripted_broker.port)):
+            pytest.fail("was let in")
+
+
+async def test_gives_up_when_nobody_listens(closed_port: int) -> None:
+    with pytest.raises(BrokerUnavailable):
+        async with Publisher(_address(closed_port), patience_s=0.2):
+            pytest.fail("connected")
+
+
+async def test_an_exception_leaves_without_waiting(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.acknowledges = lambda _: False
+
+    async def fail_halfway() -> None:
+        async with Publisher(_address(scripted_broker.port)) as publisher:
+            await _publish(publisher, range(3))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail_halfway()
+
+
+def test_backoff_grows_to_its_cap() -> None:
+    waits = list(itertools.islice(backoff(lambda _low, high: high), 9))
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+@pytest.mark.process
+async def test_nothing_is_lost_when_the_broker_is_killed(nats_server: "NatsServer") -> None:
+    session = {"identifier": "reader", "clean_session": False}
+    async with aiomqtt.Client("127.0.0.1", nats_server.port, **session) as reader:
+        await reader.subscribe(TOPIC, qos=1)
+    async with Publisher(_address(nats_server.port)) as publisher:
+        await _publish(publisher, range(1000))
+        await asyncio.to_thread(nats_server.kill)
+        killed_at = publisher.account.messages_acknowledged
+        more = asyncio.create_task(_publish(publisher, range(1000, 2000)))
+        await asyncio.to_thread(nats_server.start)
+        await more
+    assert killed_at < 2000
+    assert publisher.account.messages_acknowledged == 2000
+    assert publisher.account.connections == 2
+    seen: set[bytes] = set()
+    async with asyncio.timeout(20), aiomqtt.Client("127.0.0.1", nats_server.port, **session) as reader:
+        async for message in reader.messages:
+            seen.add(message.payload)
+            if len(seen) == 2000:
+                break
+    assert seen == {b"%d" % number for number in range(2000)}
