@@ -19,8 +19,8 @@ HOLD_AFTER_CONNECT_S = ACK_WAIT_S + 1.0
 MAX_ACK_PENDING = 20_000
 """Unacknowledged messages of one subscription. Each filter reserves as many, one ending in ``#`` twice, and a session
 has 65,535 at most: hence one session per filter. A change does not reach subscriptions that exist."""
-FILTERS = ("gridwarden.v1.>",)
-"""What the ingester may subscribe to."""
+FILTERS = ("gridwarden.v1", "gridwarden.v1.>")
+"""What the ingester may subscribe to; a filter ending in ``#`` needs its parent as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class EmbeddedBroker:
         """
         async with self._reloading:
             before = await probe.monitor(self.monitor_port, "/varz")
-            self._write_config()
+            self._write_config(self._settings.store_bytes)
             if self._process is None or self._process.returncode is not None or before is None:
                 return  # its next start reads the file
             self._process.send_signal(signal.SIGHUP)
@@ -154,32 +154,41 @@ class EmbeddedBroker:
         child.check_port("127.0.0.1", self._ports.client, "embedded.client_port")
         child.check_port("127.0.0.1", self._ports.monitor, "embedded.monitor_port")
 
-    def _write_config(self) -> None:
+    def _write_config(self, store_bytes: int) -> None:
         self._credentials_version = credentials.version(self._directory)
         self._credentials = credentials.load(self._directory)
         settings = self._settings
         text = config_file.render(
-            self._ports, self._directory / "js", settings.store_bytes, settings.max_payload_bytes, self._credentials
+            self._ports, self._directory / "js", store_bytes, settings.max_payload_bytes, self._credentials
         )
         credentials.write_private(self._config, text)
 
     async def _start(self) -> None:
         """One child that answers and is bounded; else none is left and the reason is raised."""
         credentials.ensure(self._directory, self._settings.gateways)
-        self._write_config()
-        self._process = await child.spawn(child.find_server(), self._config, self._log, self._lock_handle)
+        try:
+            await self._launch(self._settings.store_bytes)
+        except stream.HoldsMoreError as error:
+            # store_bytes was lowered: the stream must shrink before the server may.
+            await child.stop(await self._launch(error.reserved_bytes * 2))
+            await self._launch(self._settings.store_bytes)
+        self.running = True
+        log.info("broker.started", host=self.host, mqtt_port=self.mqtt_port, pid=self.pid)
+
+    async def _launch(self, store_bytes: int) -> Process:
+        self._write_config(store_bytes)
+        self._process = process = await child.spawn(child.find_server(), self._config, self._log, self._lock_handle)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await self._until_it_answers(self._process)
+                await self._until_it_answers(process)
                 await stream.enforce(self.client_port, *self.credentials(credentials.SUPERVISOR), self._bounds)
         except BaseException as error:
-            await child.stop(self._process)
+            await child.stop(process)
             if isinstance(error, TimeoutError):
                 reason = f"the embedded broker did not answer within {START_TIMEOUT_S:.0f} s"
                 raise BrokerUnavailable(f"{reason}: {child.last_lines(self._log)}") from error
             raise
-        self.running = True
-        log.info("broker.started", host=self.host, mqtt_port=self.mqtt_port, pid=self.pid)
+        return process
 
     async def _until_it_answers(self, process: Process) -> None:
         while await probe.monitor(self.monitor_port, "/healthz") is None or not await self._accepts_mqtt():

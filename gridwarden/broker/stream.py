@@ -15,10 +15,25 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from gridwarden.errors import BrokerUnavailable
+from gridwarden.errors import BrokerUnavailable, ConfigError
 
 STREAM = "$MQTT_msgs"
 _TIMEOUT_S = 10.0
+_INSUFFICIENT_STORAGE = 10047
+
+
+class HoldsMoreError(BrokerUnavailable):
+    """The stream reserves more than the server may now take, and the server then refuses every change of it."""
+
+    def __init__(self, reserved_bytes: int) -> None:
+        self.reserved_bytes = reserved_bytes
+        super().__init__(f"the message stream reserves {reserved_bytes} bytes, more than embedded.store_bytes allows")
+
+
+class _Refused(BrokerUnavailable):
+    def __init__(self, verb: str, error: dict[str, Any]) -> None:
+        self.code = error.get("err_code")
+        super().__init__(f"STREAM.{verb} {STREAM}: {error.get('description')}")
 
 
 def bounds(store_bytes: int, messages_per_topic: int) -> dict[str, Any]:
@@ -38,7 +53,9 @@ async def enforce(port: int, user: str, password: str, wanted: dict[str, Any]) -
     """Give the stream of the server on loopback ``port`` the settings ``wanted``, keep its others, and verify.
 
     Raises:
+        HoldsMoreError: it was made for a larger disk.
         BrokerUnavailable: it cannot be asked, or the settings do not hold.
+        ConfigError: more waits in it than it may now hold.
     """
     try:
         client = await nats.connect(
@@ -54,13 +71,28 @@ async def enforce(port: int, user: str, password: str, wanted: dict[str, Any]) -
 
 
 async def _enforce(client: Client, wanted: dict[str, Any]) -> None:
-    before = (await _ask(client, "INFO", None))["config"]
+    info = await _ask(client, "INFO", None)
+    before = info["config"]
+    if info["state"]["bytes"] > wanted["max_bytes"]:
+        reason = (
+            f"{info['state']['bytes']} bytes wait to be taken in, more than three quarters of this; take them in first"
+        )
+        raise ConfigError(reason, place="embedded.store_bytes")
     if not _holds(before, wanted):
-        await _ask(client, "UPDATE", before | wanted)
+        await _update(client, before, wanted)
     after = (await _ask(client, "INFO", None))["config"]
     if not _holds(after, wanted) or not _holds(after, {key: before[key] for key in before.keys() - wanted.keys()}):
         found = {key: after.get(key) for key in wanted}
         raise BrokerUnavailable(f"the embedded broker does not keep the bound of its message stream: {found}")
+
+
+async def _update(client: Client, before: dict[str, Any], wanted: dict[str, Any]) -> None:
+    try:
+        await _ask(client, "UPDATE", before | wanted)
+    except _Refused as error:
+        if error.code == _INSUFFICIENT_STORAGE and before["max_bytes"] > wanted["max_bytes"]:
+            raise HoldsMoreError(before["max_bytes"]) from error
+        raise
 
 
 async def _ask(client: Client, verb: str, config: dict[str, Any] | None) -> dict[str, Any]:
@@ -68,7 +100,7 @@ async def _ask(client: Client, verb: str, config: dict[str, Any] | None) -> dict
     reply = await client.request(f"$JS.API.STREAM.{verb}.{STREAM}", body, timeout=_TIMEOUT_S)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
-        raise BrokerUnavailable(f"STREAM.{verb} {STREAM}: {answer['error']}")
+        raise _Refused(verb, answer["error"])
     return answer
 
 
