@@ -23,7 +23,7 @@ MAX_RULES = 1000
 """Most rules of one rule set."""
 MAX_DURATION_MS = 30 * 86_400_000
 
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
