@@ -11,7 +11,7 @@ INACTIVE = Alarm("a", "r.r", "v", "D", "D", "lift", "", Severity.HIGH, AlarmStat
 SIGHT = {"breach": (True, False), "over": (False, True), "quiet": (False, False), "unknown": (None, None)}
 
 
-def play(script, hold=0, clear_hold=0, latched=False):
+def play(script: str, hold: int = 0, clear_hold: int = 0, latched: bool = False) -> tuple[Alarm, str]:
     """Run ``0 breach / 30 over``; the alarm at the end, and the operations told."""
     alarm, told = replace(INACTIVE, latched=latched), []
     for part in script.split(" / "):
@@ -58,18 +58,20 @@ def play(script, hold=0, clear_hold=0, latched=False):
         ("0 breach / 5 confirm", 0, 0, False, "firing", "fired confirmed"),
     ],
 )
-def test_an_alarm_follows_its_script(script, hold, clear_hold, latched, state, told):
+def test_an_alarm_follows_its_script(
+    script: str, hold: int, clear_hold: int, latched: bool, state: str, told: str
+) -> None:
     alarm, operations = play(script, hold, clear_hold, latched)
     assert (alarm.state, operations) == (state, told)
 
 
-def test_times_are_those_of_the_rule_not_of_noticing():
+def test_times_are_those_of_the_rule_not_of_noticing() -> None:
     alarm, _ = play("100 breach / 500 over / 900 quiet", hold=30, clear_hold=50)
     assert (alarm.pending_at_ms, alarm.fired_at_ms) == (100, 130)
     assert (alarm.clear_since_ms, alarm.cleared_at_ms, alarm.resolved_at_ms) == (500, 550, 550)
 
 
-def test_our_clock_runs_from_receipt():
+def test_our_clock_runs_from_receipt() -> None:
     pending = step(INACTIVE, Look(True, None, 1000, 5000), Holds(30, 0))[0].alarm
     assert (pending.wake_at_ms, deadline_ms(pending, Holds(30, 0))) == (5030, 1030)
     firing = step(pending, Look(None, None, 1030, 5030), Holds(30, 40))[0].alarm
@@ -78,28 +80,28 @@ def test_our_clock_runs_from_receipt():
     assert (clearing.wake_at_ms, deadline_ms(clearing, Holds(30, 40))) == (6040, 2040)
 
 
-def test_nothing_ends_before_it_began():
+def test_nothing_ends_before_it_began() -> None:
     pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
     fired = step(pending, Look(None, None, 30, 30), Holds(30, 0))[0].alarm
     resolved = step(fired, Look(False, True, 20, 35), Holds(30, 0))[0].alarm
     assert resolved.resolved_at_ms == 30
 
 
-def test_a_cleared_alarm_that_comes_back_is_stored_and_not_told():
+def test_a_cleared_alarm_that_comes_back_is_stored_and_not_told() -> None:
     alarm, _ = play("0 breach / 5 over", latched=True)
     (transition,) = step(alarm, Look(True, False, 7, 7), Holds(0, 0))
     assert transition.operation is None
     assert (transition.alarm.cleared_at_ms, transition.alarm.clear_since_ms) == (None, None)
 
 
-def test_a_forgotten_alarm_says_so():
+def test_a_forgotten_alarm_says_so() -> None:
     pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
     (transition,) = step(pending, Look(False, True, 1, 1), Holds(30, 0))
     assert transition.forgotten
     assert transition.operation is None
 
 
-def test_confirm_and_acknowledge_keep_who_and_when():
+def test_confirm_and_acknowledge_keep_who_and_when() -> None:
     alarm, _ = play("0 breach", latched=True)
     seen = acknowledge(alarm, "li", 3, "on my way").alarm
     known = confirm(seen, "wang", 4, Outcome.FALSE, "").alarm
@@ -107,14 +109,14 @@ def test_confirm_and_acknowledge_keep_who_and_when():
     assert (known.confirmed_by, known.confirmed_at_ms, known.outcome) == ("wang", 4, Outcome.FALSE)
 
 
-def test_an_alarm_that_nothing_can_clear_ends_by_a_persons_word():
+def test_an_alarm_that_nothing_can_clear_ends_by_a_persons_word() -> None:
     alarm, _ = play("0 breach", latched=True)
     transition = confirm(alarm, "wang", 4, Outcome.FALSE, "", can_clear=False)
     assert transition.operation is Operation.ALARM_RESOLVED
     assert (transition.alarm.cleared_at_ms, transition.alarm.resolved_at_ms) == (4, 4)
 
 
-def test_retiring_forgets_what_never_fired_and_resolves_the_rest():
+def test_retiring_forgets_what_never_fired_and_resolves_the_rest() -> None:
     pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
     assert retire(pending, 9).forgotten
     firing, _ = play("0 breach", latched=True)

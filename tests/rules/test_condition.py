@@ -1,6 +1,7 @@
 """The expression language: what it says, what it refuses, and that it never runs anything."""
 
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,13 @@ from gridwarden.kinds import KINDS
 from rules.condition import MAX_LENGTH, compile_condition
 
 
-def judge(text, values=None, previous=None, attributes=None, kind="lift"):
+def judge(
+    text: str,
+    values: dict[str, Any] | None = None,
+    previous: dict[str, Any] | None = None,
+    attributes: dict[str, Any] | None = None,
+    kind: str = "lift",
+) -> Any:
     return compile_condition(text, KINDS[kind]).evaluate(values or {}, previous or {}, attributes or {})
 
 
@@ -42,11 +49,11 @@ def judge(text, values=None, previous=None, attributes=None, kind="lift"):
         ("door ==\n'open'", {"door": "open"}, True),
     ],
 )
-def test_an_expression_means_what_it_says(text, values, want):
+def test_an_expression_means_what_it_says(text: str, values: dict[str, Any] | None, want: bool | None) -> None:
     assert judge(text, values) is want
 
 
-def test_previous_and_changed_are_unknown_for_a_first_value():
+def test_previous_and_changed_are_unknown_for_a_first_value() -> None:
     text = "status == 'inactive' and previous.status != 'inactive'"
     assert judge(text, {"status": "inactive"}, {"status": None}, kind="public_lift") is None
     assert judge(text, {"status": "inactive"}, {"status": "active"}, kind="public_lift") is True
@@ -71,7 +78,9 @@ def test_previous_and_changed_are_unknown_for_a_first_value():
         ("known(device.dry)", {"dry": "yes"}, True),
     ],
 )
-def test_a_device_attribute_counts_where_its_type_fits(text, attributes, want):
+def test_a_device_attribute_counts_where_its_type_fits(
+    text: str, attributes: dict[str, Any], want: bool | None
+) -> None:
     assert judge(text, {}, {}, attributes, kind="hydrant") is want
 
 
@@ -134,32 +143,96 @@ def test_a_device_attribute_counts_where_its_type_fits(text, attributes, want):
         ("floor > 1 or " * 200 + "occupied", f"at most {MAX_LENGTH}"),
     ],
 )
-def test_what_is_not_in_the_language_is_refused_with_a_reason(text, reason):
+def test_what_is_not_in_the_language_is_refused_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         judge(text)
 
 
-def test_the_place_of_an_error_is_its_column():
+def test_the_place_of_an_error_is_its_column() -> None:
     with pytest.raises(ConfigError) as caught:
         judge("occupied and nothing > 3")
     assert caught.value.place == "column 14"
 
 
-def test_the_fields_of_a_condition_are_those_it_looks_at():
+def test_the_fields_of_a_condition_are_those_it_looks_at() -> None:
     condition = compile_condition("floor > previous.trips or known(mode) or changed(door)", KINDS["lift"])
     assert condition.fields == {"floor", "trips", "mode", "door"}
 
 
 _WORDS = st.sampled_from(
-    "floor door occupied previous. device. known( changed( abs( max( ) ( , [ ] { } == != < > <= in not and or is "
-    "+ - * / ** % 1 0 2.5 'open' \"x\" 'a True False None . : := lambda if else for x "
-    "__import__ __class__ __builtins__ exec eval open f' b' \\ \n # ; @ await yield *".split(" ")
+    [
+        "floor",
+        "door",
+        "occupied",
+        "previous.",
+        "device.",
+        "known(",
+        "changed(",
+        "abs(",
+        "max(",
+        ")",
+        "(",
+        ",",
+        "[",
+        "]",
+        "{",
+        "}",
+        "==",
+        "!=",
+        "<",
+        ">",
+        "<=",
+        "in",
+        "not",
+        "and",
+        "or",
+        "is",
+        "+",
+        "-",
+        "*",
+        "/",
+        "**",
+        "%",
+        "1",
+        "0",
+        "2.5",
+        "'open'",
+        '"x"',
+        "'a",
+        "True",
+        "False",
+        "None",
+        ".",
+        ":",
+        ":=",
+        "lambda",
+        "if",
+        "else",
+        "for",
+        "x",
+        "__import__",
+        "__class__",
+        "__builtins__",
+        "exec",
+        "eval",
+        "open",
+        "f'",
+        "b'",
+        "\\",
+        "\n",
+        "#",
+        ";",
+        "@",
+        "await",
+        "yield",
+        "*",
+    ]
 )
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.one_of(st.text(max_size=80), st.lists(_WORDS, max_size=25).map(" ".join)))
-def test_any_text_is_a_condition_or_a_config_error_and_nothing_is_run(text):
+def test_any_text_is_a_condition_or_a_config_error_and_nothing_is_run(text: str) -> None:
     events = []
     _watch(events)
     try:
@@ -178,7 +251,7 @@ _FORBIDDEN = ("exec", "open", "import", "os.", "subprocess.", "socket.", "marsha
 _hooked = []
 
 
-def _watch(events):
+def _watch(events: list[str] | None) -> None:
     """Collect what the interpreter's audit tells of running, opening or importing (hooks cannot be taken off again)."""
     if not _hooked:
         sys.addaudithook(
@@ -190,7 +263,7 @@ def _watch(events):
     _watched[0] = events
 
 
-def test_the_watch_would_see_code_that_runs():
+def test_the_watch_would_see_code_that_runs() -> None:
     events = []
     _watch(events)
     try:

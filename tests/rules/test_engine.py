@@ -1,7 +1,9 @@
 """The engine: what is judged on what, timers, restarts, redeliveries."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from gridwarden.model import Alarm, AlarmState, Device, Operation, Outcome, Reading, Severity
 from gridwarden.window import Window
+from rules.alarm import Transition
 from rules.engine import Engine
 from rules.load import read_rules
 from rules.rule import RuleSet
@@ -16,7 +19,7 @@ from rules.rule import RuleSet
 DEVICE = Device("D", "lift", "330106", attributes={"limit": 3})
 
 
-def make(*rules):
+def make(*rules: dict[str, Any]) -> RuleSet:
     """A rule set of lift rules, each given by what differs from a plain one."""
     plain = {"name": {"zh": "a", "en": "a"}, "source": "ours", "severity": "high", "category": "fault"}
     written = [{**plain, "id": f"lift.r{number}", **rule} for number, rule in enumerate(rules)]
@@ -32,12 +35,14 @@ STUCK = {"when": "motion == 'stopped' and occupied", "life_safety": True, "for":
 class Core:
     """What core does around the engine: windows, duplicates, lateness, records."""
 
-    def __init__(self, rules, **options):
+    def __init__(self, rules: RuleSet, **options: int) -> None:
         self.rules, self.options = rules, options
         self.engine = Engine(rules, **options)
         self.windows, self.stored, self.told, self.count = {}, {}, [], 0
 
-    def hear(self, at_s, received_s=None, device=DEVICE, device_id="D", **values):
+    def hear(
+        self, at_s: float, received_s: float | None = None, device: Device = DEVICE, device_id: str = "D", **values: Any
+    ) -> list[Transition]:
         flags = {
             name: values.pop(name) for name in ("registered", "entitled", "gateway", "key", "keyed") if name in values
         }
@@ -54,18 +59,19 @@ class Core:
             window.observe(reading)
         return self.take(self.engine.decide(reading, window, device if reading.registered else None))
 
-    def pass_time(self, now_s):
+    def pass_time(self, now_s: float) -> None:
         while (wake := self.engine.next_wake_ms()) is not None and wake <= now_s * 1000:
             self.take(self.engine.advance(wake or round(now_s * 1000)))
 
-    def restart(self, rules=None):
+    def restart(self, rules: RuleSet | None = None) -> None:
         self.rules = rules or self.rules
         self.windows = {name: Window.load(window.dump()) for name, window in self.windows.items()}
         self.engine = Engine(self.rules, **self.options)
         self.engine.restore(self.stored.values())
 
-    def take(self, transitions):
-        for transition in transitions:
+    def take(self, transitions: Iterable[Transition | None]) -> list[Transition]:
+        taken = [transition for transition in transitions if transition is not None]
+        for transition in taken:
             alarm = transition.alarm
             if transition.forgotten:
                 self.stored.pop(alarm.alarm_id)
@@ -73,13 +79,13 @@ class Core:
                 self.stored[alarm.alarm_id] = alarm
             if transition.operation is not None:
                 self.told.append((transition.operation.value.removeprefix("alarm."), alarm.rule_id))
-        return transitions
+        return taken
 
-    def operations(self):
+    def operations(self) -> list[str]:
         return [operation for operation, _ in self.told]
 
 
-def test_an_alarm_begins_fires_clears_and_leaves_nothing_behind():
+def test_an_alarm_begins_fires_clears_and_leaves_nothing_behind() -> None:
     core = Core(make(HELD))
     core.hear(0, floor=4)
     core.hear(10, floor=4)
@@ -98,7 +104,7 @@ def test_an_alarm_begins_fires_clears_and_leaves_nothing_behind():
     assert core.engine.next_wake_ms() is None
 
 
-def test_a_later_quiet_reading_fires_first_and_is_heard_then():
+def test_a_later_quiet_reading_fires_first_and_is_heard_then() -> None:
     core = Core(make({**HIGH, "for": "10s"}))
     core.hear(0, floor=4)
     fired, resolved = core.hear(60, floor=1)
@@ -106,7 +112,7 @@ def test_a_later_quiet_reading_fires_first_and_is_heard_then():
     assert (resolved.operation, resolved.alarm.resolved_at_ms) == (Operation.ALARM_RESOLVED, 60_000)
 
 
-def test_a_breach_after_the_clear_hold_ran_out_is_a_new_alarm():
+def test_a_breach_after_the_clear_hold_ran_out_is_a_new_alarm() -> None:
     core = Core(make({**HIGH, "clear_for": "5s"}))
     core.hear(0, floor=4)
     core.hear(10, floor=1)
@@ -115,7 +121,7 @@ def test_a_breach_after_the_clear_hold_ran_out_is_a_new_alarm():
     assert resolved.alarm.alarm_id != fired.alarm.alarm_id
 
 
-def test_a_backlog_of_old_readings_does_not_fire_by_timer_before_the_newer_ones_are_read():
+def test_a_backlog_of_old_readings_does_not_fire_by_timer_before_the_newer_ones_are_read() -> None:
     core = Core(make({**HIGH, "for": "10s"}))
     core.hear(0, received_s=1000, floor=4)
     core.pass_time(1001)
@@ -125,7 +131,7 @@ def test_a_backlog_of_old_readings_does_not_fire_by_timer_before_the_newer_ones_
     assert not core.stored
 
 
-def test_a_timer_fires_at_the_due_time_of_the_rule():
+def test_a_timer_fires_at_the_due_time_of_the_rule() -> None:
     core = Core(make({**HIGH, "for": "10s"}))
     core.hear(0, received_s=1000, floor=4)
     assert core.engine.next_wake_ms() == 1_010_000
@@ -134,7 +140,7 @@ def test_a_timer_fires_at_the_due_time_of_the_rule():
     assert fired.alarm.fired_at_ms == 10_000
 
 
-def test_a_rule_on_our_clock_goes_by_receipt():
+def test_a_rule_on_our_clock_goes_by_receipt() -> None:
     core = Core(make({**HIGH, "for": "10s", "clock": "received"}))
     core.hear(0, received_s=1000, floor=4)
     core.hear(50, received_s=1005, floor=4)
@@ -143,7 +149,7 @@ def test_a_rule_on_our_clock_goes_by_receipt():
     assert next(iter(core.stored.values())).fired_at_ms == 1_010_000
 
 
-def test_evidence_is_of_the_beginning_and_refreshed_by_the_reading_that_fires():
+def test_evidence_is_of_the_beginning_and_refreshed_by_the_reading_that_fires() -> None:
     core = Core(make({"when": "floor > 3 and known(mode)", "for": "10s"}))
     core.hear(0, floor=1, mode="normal", trips=4)
     (pending,) = core.hear(1, floor=4)
@@ -157,7 +163,7 @@ def test_evidence_is_of_the_beginning_and_refreshed_by_the_reading_that_fires():
     assert calm.hear(20, floor=1)[0].alarm.evidence["values"] == {"floor": 4}
 
 
-def test_quality_of_the_fields_and_the_time_is_evidence():
+def test_quality_of_the_fields_and_the_time_is_evidence() -> None:
     engine, window = Engine(make(TRAPPED)), Window()
     quality = {"at": "clock", "floor": "out_of_range", "entrapment": "wrong_type"}
     reading = Reading("D", "lift", "g", 1, 1, None, 1, True, {"entrapment": True}, quality)
@@ -166,7 +172,7 @@ def test_quality_of_the_fields_and_the_time_is_evidence():
     assert fired.alarm.evidence["quality"] == {"at": "clock", "entrapment": "wrong_type"}
 
 
-def test_a_late_reading_may_fire_for_life_safety_and_never_clears():
+def test_a_late_reading_may_fire_for_life_safety_and_never_clears() -> None:
     core = Core(make(TRAPPED, HIGH))
     core.hear(100, entrapment=False)
     core.hear(50, received_s=101, entrapment=True, floor=9)
@@ -177,7 +183,7 @@ def test_a_late_reading_may_fire_for_life_safety_and_never_clears():
     assert core.operations() == ["fired", "cleared"]
 
 
-def test_a_late_reading_knows_no_previous_and_no_window():
+def test_a_late_reading_knows_no_previous_and_no_window() -> None:
     core = Core(make({**TRAPPED, "when": "entrapment and previous.entrapment == False or alarm_button and occupied"}))
     core.hear(100, entrapment=False, occupied=True)
     core.hear(50, received_s=101, entrapment=True)
@@ -185,7 +191,7 @@ def test_a_late_reading_knows_no_previous_and_no_window():
     assert core.told == []
 
 
-def test_a_late_reading_does_not_break_a_hold():
+def test_a_late_reading_does_not_break_a_hold() -> None:
     core = Core(make(STUCK))
     core.hear(100, motion="stopped", occupied=True)
     core.hear(50, received_s=101, motion="running", occupied=True)
@@ -198,7 +204,9 @@ def test_a_late_reading_does_not_break_a_hold():
     [({"motion": "running", "occupied": True}, []), ({"motion": "stopped"}, ["fired"])],
     ids=["denied", "not denied"],
 )
-def test_a_late_reading_begins_a_hold_only_where_the_present_does_not_deny_it(present, told):
+def test_a_late_reading_begins_a_hold_only_where_the_present_does_not_deny_it(
+    present: dict[str, Any], told: list[str]
+) -> None:
     core = Core(make(STUCK))
     core.hear(100, **present)
     core.hear(50, received_s=101, motion="stopped", occupied=True)
@@ -206,7 +214,7 @@ def test_a_late_reading_begins_a_hold_only_where_the_present_does_not_deny_it(pr
     assert core.operations() == told
 
 
-def test_an_unregistered_device_is_judged_for_life_safety_only():
+def test_an_unregistered_device_is_judged_for_life_safety_only() -> None:
     core = Core(make(TRAPPED, HIGH))
     core.hear(0, registered=False, entrapment=True, floor=9)
     (alarm,) = core.stored.values()
@@ -215,7 +223,7 @@ def test_an_unregistered_device_is_judged_for_life_safety_only():
     assert core.operations() == ["fired", "cleared"]
 
 
-def test_what_an_unentitled_gateway_says_has_a_scope_of_its_own():
+def test_what_an_unentitled_gateway_says_has_a_scope_of_its_own() -> None:
     core = Core(make(TRAPPED, STUCK))
     core.hear(0, gateway="x", entitled=False, entrapment=True)
     core.hear(1, entrapment=True)
@@ -229,7 +237,7 @@ def test_what_an_unentitled_gateway_says_has_a_scope_of_its_own():
     assert transition.operation is Operation.ALARM_RESOLVED
 
 
-def test_an_unentitled_hold_can_be_taken_back_by_the_one_who_began_it():
+def test_an_unentitled_hold_can_be_taken_back_by_the_one_who_began_it() -> None:
     core = Core(make(STUCK))
     core.hear(0, gateway="x", entitled=False, motion="stopped", occupied=True)
     core.hear(5, gateway="x", entitled=False, motion="running", occupied=True)
@@ -237,7 +245,7 @@ def test_an_unentitled_hold_can_be_taken_back_by_the_one_who_began_it():
     assert core.told == []
 
 
-def test_unverified_alarms_of_one_gateway_are_limited():
+def test_unverified_alarms_of_one_gateway_are_limited() -> None:
     core = Core(make(TRAPPED), unverified_limit=2)
     for number in range(4):
         core.hear(number, device_id=f"D{number}", registered=False, entrapment=True)
@@ -255,7 +263,7 @@ def test_unverified_alarms_of_one_gateway_are_limited():
     assert len([a for a in core.stored.values() if a.unverified and a.state is AlarmState.FIRING]) == 3
 
 
-def test_only_firing_alarms_can_be_confirmed_or_acknowledged():
+def test_only_firing_alarms_can_be_confirmed_or_acknowledged() -> None:
     core = Core(make(HELD))
     (pending,) = core.hear(0, floor=4)
     alarm_id = pending.alarm.alarm_id
@@ -273,7 +281,7 @@ def test_only_firing_alarms_can_be_confirmed_or_acknowledged():
     assert (known.operation, known.alarm.state, known.alarm.revision) == (Operation.ALARM_CONFIRMED, "firing", 4)
 
 
-def test_replace_sets_the_event_and_keeps_the_newer_state():
+def test_replace_sets_the_event_and_keeps_the_newer_state() -> None:
     core = Core(make(TRAPPED))
     (fired,) = core.hear(0, entrapment=True)
     (cleared,) = core.hear(1, entrapment=False)
@@ -283,7 +291,7 @@ def test_replace_sets_the_event_and_keeps_the_newer_state():
     assert core.engine.active("unknown") is None
 
 
-def test_the_alarm_of_a_rule_that_is_gone_ends_at_the_first_advance():
+def test_the_alarm_of_a_rule_that_is_gone_ends_at_the_first_advance() -> None:
     core = Core(make(HIGH, {**HIGH, "for": "10s"}, TRAPPED))
     core.hear(0, floor=4, entrapment=True)
     core.restart(make({**HIGH, "enabled": False}))
@@ -298,7 +306,7 @@ def test_the_alarm_of_a_rule_that_is_gone_ends_at_the_first_advance():
     assert core.engine.advance(6000) == []
 
 
-def test_a_changed_rule_keeps_its_alarm():
+def test_a_changed_rule_keeps_its_alarm() -> None:
     core = Core(make(HELD))
     core.hear(0, floor=4)
     core.pass_time(10)
@@ -310,7 +318,7 @@ def test_a_changed_rule_keeps_its_alarm():
     assert core.operations() == ["fired", "resolved"]
 
 
-def test_resolved_alarms_are_not_restored():
+def test_resolved_alarms_are_not_restored() -> None:
     core = Core(make(HIGH))
     core.hear(0, floor=4)
     core.hear(1, floor=1)
@@ -318,7 +326,7 @@ def test_resolved_alarms_are_not_restored():
     assert all(core.engine.active(alarm_id) is None for alarm_id in core.stored)
 
 
-def test_a_duplicate_changes_nothing_and_the_same_history_gives_the_same_ids():
+def test_a_duplicate_changes_nothing_and_the_same_history_gives_the_same_ids() -> None:
     first, second = Core(make(HELD)), Core(make(HELD))
     for core, repeat in ((first, 1), (second, 3)):
         for key, floor in enumerate((4, 4, 1, 1)):
@@ -327,14 +335,14 @@ def test_a_duplicate_changes_nothing_and_the_same_history_gives_the_same_ids():
     assert first.stored == second.stored
 
 
-def test_a_source_without_time_or_number_gets_a_new_alarm_each_time():
+def test_a_source_without_time_or_number_gets_a_new_alarm_each_time() -> None:
     core = Core(make(HIGH))
     for at_s, floor in ((0, 4), (1, 1), (2, 4)):
         core.hear(at_s, floor=floor, key=floor, keyed=False)
     assert len(core.stored) == 2
 
 
-def test_other_kinds_cost_nothing_and_evaluations_are_counted():
+def test_other_kinds_cost_nothing_and_evaluations_are_counted() -> None:
     core = Core(make(HIGH, TRAPPED))
     core.hear(0, floor=1)
     core.hear(0, floor=1, device_id="U", registered=False)
@@ -343,7 +351,7 @@ def test_other_kinds_cost_nothing_and_evaluations_are_counted():
     assert core.engine.evaluations == 3
 
 
-def test_timers_that_no_longer_count_are_swept_out():
+def test_timers_that_no_longer_count_are_swept_out() -> None:
     core = Core(make({**HIGH, "for": "1h"}))
     for second in range(5000):
         core.hear(second, floor=4 if second % 2 else 1)
@@ -374,7 +382,11 @@ _steps = st.lists(
 )  # fmt: skip
 
 
-def play(steps, restarts=frozenset(), repeats=frozenset()):
+def play(
+    steps: list[tuple[int, int, dict[str, Any], str]],
+    restarts: frozenset[int] = frozenset(),
+    repeats: frozenset[int] = frozenset(),
+) -> Core:
     core, now_s = Core(HISTORY_RULES), 100
     for number, (gap_s, lag_s, values, what) in enumerate(steps):
         now_s += gap_s
@@ -393,7 +405,9 @@ def play(steps, restarts=frozenset(), repeats=frozenset()):
 
 @settings(max_examples=300, deadline=None)
 @given(_steps, st.frozensets(st.integers(0, 29)), st.frozensets(st.integers(0, 29)))
-def test_restarts_and_redeliveries_change_nothing(steps, restarts, repeats):
+def test_restarts_and_redeliveries_change_nothing(
+    steps: list[tuple[int, int, dict[str, Any], str]], restarts: frozenset[int], repeats: frozenset[int]
+) -> None:
     clean, broken = play(steps), play(steps, restarts, repeats)
     assert broken.stored == clean.stored
     assert broken.told == clean.told
@@ -401,7 +415,7 @@ def test_restarts_and_redeliveries_change_nothing(steps, restarts, repeats):
 
 @settings(max_examples=300, deadline=None)
 @given(_steps)
-def test_every_alarm_runs_in_order_and_in_time(steps):
+def test_every_alarm_runs_in_order_and_in_time(steps: list[tuple[int, int, dict[str, Any], str]]) -> None:
     core = play(steps)
     for alarm in core.stored.values():
         times = [alarm.pending_at_ms, alarm.fired_at_ms, alarm.cleared_at_ms, alarm.resolved_at_ms]
@@ -417,7 +431,7 @@ def test_every_alarm_runs_in_order_and_in_time(steps):
 
 @settings(max_examples=300, deadline=None)
 @given(_steps, _values)
-def test_a_late_reading_never_clears(steps, values):
+def test_a_late_reading_never_clears(steps: list[tuple[int, int, dict[str, Any], str]], values: dict[str, Any]) -> None:
     core = play(steps)
     before = dict(core.stored)
     for transition in core.hear(1, received_s=100_000, key=10**6, **values):
@@ -427,7 +441,7 @@ def test_a_late_reading_never_clears(steps, values):
         assert alarm.alarm_id not in before or before[alarm.alarm_id].state is AlarmState.PENDING
 
 
-def test_an_alarm_made_by_hand_is_restored_with_its_timer():
+def test_an_alarm_made_by_hand_is_restored_with_its_timer() -> None:
     engine = Engine(make(HELD))
     engine.restore(
         [

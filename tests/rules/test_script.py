@@ -1,5 +1,8 @@
 """Rule tests: the shipped ones pass, each shipped rule fires in one, and a wrong expectation is seen."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from gridwarden.errors import ConfigError
@@ -34,21 +37,21 @@ cases:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_the_shipped_rules_pass_their_tests_and_each_fires_in_one(kind):
+def test_the_shipped_rules_pass_their_tests_and_each_fires_in_one(kind: str) -> None:
     report = run([PACKS / f"{kind}.test.yaml"])
     assert report.ok, as_text(report)
     assert report.never_fired == ()
 
 
-def test_a_rule_file_stands_for_the_tests_beside_it():
+def test_a_rule_file_stands_for_the_tests_beside_it() -> None:
     assert run([PACKS / "smoke.yaml"]) == run([PACKS / "smoke.test.yaml"])
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Callable[[str], Path]:
     (tmp_path / "own.yaml").write_text(RULES, "utf-8")
 
-    def write(tests):
+    def write(tests: str) -> Path:
         path = tmp_path / "own.test.yaml"
         path.write_text(tests, "utf-8")
         return path
@@ -56,7 +59,7 @@ def write(tmp_path):
     return write
 
 
-def test_a_case_passes_when_just_that_happens(write):
+def test_a_case_passes_when_just_that_happens(write: Callable[[str], Path]) -> None:
     assert run([write(TESTS)]).ok
 
 
@@ -72,13 +75,15 @@ def test_a_case_passes_when_just_that_happens(write):
         (("{at: 20s, floor: 3}", "{at: 9s, floor: 3}"), ["[10s, lift.high, fired]", "[20s, lift.high, resolved]"], []),
     ],
 )
-def test_a_case_fails_on_what_is_missing_and_what_is_too_much(write, change, missing, surplus):
+def test_a_case_fails_on_what_is_missing_and_what_is_too_much(
+    write: Callable[[str], Path], change: tuple[str, str], missing: list[str], surplus: list[str]
+) -> None:
     assert TESTS.replace(*change) != TESTS
     (case,) = run([write(TESTS.replace(*change))]).failed
     assert ([str(entry) for entry in case.missing], [str(entry) for entry in case.surplus]) == (missing, surplus)
 
 
-def test_a_rule_that_no_case_fires_is_named(write):
+def test_a_rule_that_no_case_fires_is_named(write: Callable[[str], Path]) -> None:
     (never,) = run([write("cases: [{name: a, steps: [{at: 0s, floor: 1}], expect: []}]")]).never_fired
     assert never == "lift.high"
 
@@ -103,17 +108,19 @@ def test_a_rule_that_no_case_fires_is_named(write):
         (("cases:", "case:"), "own.test.yaml: cases"),
     ],
 )
-def test_a_test_file_that_cannot_be_used_is_refused_with_place_and_reason(write, change, reason):
+def test_a_test_file_that_cannot_be_used_is_refused_with_place_and_reason(
+    write: Callable[[str], Path], change: tuple[str, str], reason: str
+) -> None:
     assert TESTS.replace(*change) != TESTS
     with pytest.raises(ConfigError, match=reason):
         run([write(TESTS.replace(*change))])
 
 
-def test_no_tests_at_all_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="no .*test.yaml"):
+def test_no_tests_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no \*\.test\.yaml"):
         run([tmp_path])
 
 
-def test_no_field_of_a_kind_is_a_word_of_a_step():
+def test_no_field_of_a_kind_is_a_word_of_a_step() -> None:
     words = set(_WrittenStep.model_fields)
     assert not words & {name for kind in KINDS.values() for name in kind.fields}
