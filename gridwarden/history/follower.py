@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import structlog
@@ -18,7 +17,7 @@ from gridwarden.clock import Clock
 from gridwarden.errors import Unavailable
 from gridwarden.history import History, HistoryMismatch
 from gridwarden.model import Reading
-from gridwarden.records.block import CorruptBlock, decode
+from gridwarden.records.block import CorruptBlock, StoredBlock, decode
 
 LIMIT_BYTES = 2 << 20
 """Blocks taken in one step: about 60,000 readings, which append best (1.5 M rows/s and more) and take ~60 MB."""
@@ -27,16 +26,6 @@ POLL_S = 5.0
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """The readings of one transaction of records."""
-
-    offset: int
-    committed_at_ms: int
-    body: bytes
-    """See ``gridwarden.records.block``; ``b""``: a transaction without readings."""
 
 
 class BlockSource(Protocol):

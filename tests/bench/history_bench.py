@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a program that prints figures
 """How fast the embedded history takes readings, seals them and gives one device's day back. Prints figures.
 
 ``python tests/bench/history_bench.py [--rows 5000000] [--directory DIR]``; no test, the machine decides the figures.
@@ -27,7 +28,7 @@ DEVICES = 30_000
 
 def readings(rows: int) -> Iterator[Reading]:
     """One day of hydrants, smoke detectors and lifts, seven values each, in order of arrival."""
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)
     for number in range(rows):
         device = number % DEVICES
         at_ms = START_MS + number * DAY_MS // rows
@@ -79,8 +80,14 @@ def reads(history: DuckDBHistory, state: str) -> None:
     """Print what one device's day costs to read."""
     devices = [f"hydrant-{n:06d}" for n in range(0, 3000, 150)]
     end_ms = START_MS + DAY_MS
-    timed(f"{state}, a device's day raw", lambda d: history.series(d, "pressure_mpa", START_MS, end_ms, 100_000), devices)
-    timed(f"{state}, a device's day in 5 min", lambda d: history.buckets(d, "pressure_mpa", START_MS, end_ms, 300_000), devices)
+    timed(
+        f"{state}, a device's day raw", lambda d: history.series(d, "pressure_mpa", START_MS, end_ms, 100_000), devices
+    )
+    timed(
+        f"{state}, a device's day in 5 min",
+        lambda d: history.buckets(d, "pressure_mpa", START_MS, end_ms, 300_000),
+        devices,
+    )
     timed(f"{state}, a device's last reading", history.latest, devices)
 
 

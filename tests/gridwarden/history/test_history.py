@@ -89,7 +89,9 @@ SAMPLE: dict[FieldType, Value] = {
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_of_every_kind_comes_back(history: History, kind: str, sealed: bool) -> None:
-    values = {name: field.choices[0] if field.choices else SAMPLE[field.type] for name, field in KINDS[kind].fields.items()}
+    values = {
+        name: field.choices[0] if field.choices else SAMPLE[field.type] for name, field in KINDS[kind].fields.items()
+    }
     counters = {name: 2**53 - 1 for name, field in KINDS[kind].fields.items() if field.high == 2**53}
     said = reading("D-1", kind, seq=2**40, values=values | counters, gateway="网关 'a'")
     history.append([said], 1, START_MS)
@@ -159,7 +161,9 @@ def test_a_gateway_without_the_right_is_kept_and_not_shown(history: History) -> 
 
 
 def test_a_device_whose_kind_became_known_keeps_its_past(history: History) -> None:
-    history.append([reading(kind="", values={"pressure_mpa": 0.1, "leak": False}), reading(at_ms=START_MS + 1)], 1, START_MS)
+    history.append(
+        [reading(kind="", values={"pressure_mpa": 0.1, "leak": False}), reading(at_ms=START_MS + 1)], 1, START_MS
+    )
     assert history.series("H-1", "pressure_mpa", *ALWAYS, 10).values == [0.1, 0.42]
     assert history.buckets("H-1", "pressure_mpa", *ALWAYS, DAY_MS).min == [0.1]
     assert history.series("H-1", "leak", *ALWAYS, 10).values == [False]
@@ -185,11 +189,41 @@ def test_buckets_need_a_step(history: History) -> None:
 
 def test_the_interval_is_half_open_and_the_limit_told(history: History) -> None:
     history.append([reading(at_ms=START_MS + n) for n in range(5)], 1, START_MS)
-    assert history.series("H-1", "pressure_mpa", START_MS + 1, START_MS + 4, 10).t_ms == [START_MS + n for n in (1, 2, 3)]
+    assert history.series("H-1", "pressure_mpa", START_MS + 1, START_MS + 4, 10).t_ms == [
+        START_MS + n for n in (1, 2, 3)
+    ]
     limited = history.series("H-1", "pressure_mpa", START_MS, START_MS + 5, 2)
     assert (limited.t_ms, limited.truncated) == ([START_MS, START_MS + 1], True)
     assert not history.series("H-1", "pressure_mpa", START_MS, START_MS + 5, 5).truncated
     assert history.series("H-1", "pressure_mpa", START_MS + 5, START_MS, 5).t_ms == []
+
+
+@pytest.mark.parametrize("seal_after", [0, 1, 2])
+@pytest.mark.parametrize("late_ms", [-1, -DAY_MS])
+def test_a_late_reading_is_never_the_last(history: History, late_ms: int, seal_after: int) -> None:
+    for number, at_ms in enumerate((START_MS + 5, START_MS + 5 + late_ms), start=1):
+        history.append([reading(at_ms=at_ms)], number, START_MS)
+        if number == seal_after:
+            history.seal(START_MS + DAY_MS)
+    latest = history.latest("H-1")
+    assert latest is not None
+    assert latest.occurred_at_ms == START_MS + 5
+
+
+@pytest.mark.parametrize("seal_after", [None, 0, 1, 2, 3])
+def test_of_one_moment_the_counter_tells_the_order_then_the_arrival(history: History, seal_after: int | None) -> None:
+    # (seq, delay in ms, value) as they arrive
+    arriving = [(2, 50, 0.5), (1, 60, 0.3), (None, 70, 0.1), (2, 40, 0.4), (1, 30, 0.2)]
+    for number, (seq, delay_ms, value) in enumerate(arriving):
+        said = reading(seq=seq, received_at_ms=START_MS + delay_ms, values={"pressure_mpa": value})
+        history.append([said], number + 1, START_MS)
+        if number == seal_after:
+            history.seal(START_MS + DAY_MS)
+    assert history.series("H-1", "pressure_mpa", *ALWAYS, 10).values == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert history.buckets("H-1", "pressure_mpa", *ALWAYS, DAY_MS).last == [0.5]
+    latest = history.latest("H-1")
+    assert latest is not None
+    assert latest.values == {"pressure_mpa": 0.5}
 
 
 def test_retention_drops_whole_days_hot_or_sealed(history: History) -> None:

@@ -1,0 +1,256 @@
+"""The follower: everything, once, in order, however often history or records fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gridwarden.clock import ReplayClock
+from gridwarden.errors import RecordsUnavailable
+from gridwarden.history import HistoryMismatch, HistoryUnavailable, follower
+from gridwarden.history.duckdb import DuckDBHistory
+from gridwarden.history.follower import StoredBlock, backoff, follow
+from gridwarden.model import Reading
+from gridwarden.records.block import CorruptBlock, encode
+
+START_MS = 1_800_000_000_000
+
+
+def reading(offset: int) -> Reading:
+    return Reading("H-1", "hydrant", "gw", START_MS + offset, START_MS + offset, offset, offset, True, {"leak": False})
+
+
+class Records:
+    """Blocks in memory."""
+
+    def __init__(self, count: int = 0) -> None:
+        self.stored: list[StoredBlock] = []
+        self.name = "records-1"
+        self.failing = False
+        self.asked = threading.Event()
+        self.add(count)
+
+    def add(self, count: int) -> None:
+        for _ in range(count):
+            offset = len(self.stored) + 1
+            body = encode([reading(offset)]) if offset % 3 else b""
+            self.stored.append(StoredBlock(offset, START_MS + offset, body))
+
+    def epoch(self) -> str:
+        return self.name
+
+    def head(self) -> int:
+        if self.failing:
+            raise RecordsUnavailable
+        return len(self.stored)
+
+    def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
+        self.asked.set()
+        return self.stored[after : after + 4]
+
+
+class Flaky(DuckDBHistory):
+    """Fails on demand, before the commit or (the worse case) after it."""
+
+    before = after = 0
+    appends = 0
+
+    def append(self, *arguments: object) -> None:
+        if self.before:
+            self.before -= 1
+            raise HistoryUnavailable("disk full")
+        super().append(*arguments)  # type: ignore[arg-type]
+        self.appends += 1
+        if self.after:
+            self.after -= 1
+            raise HistoryUnavailable("fsync failed")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[Flaky]:
+    history = Flaky(tmp_path)
+    yield history
+    history.close()
+
+
+class Running:
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.followed: list[int] = []
+        self.news = asyncio.Event()
+
+    async def on_followed(self, offset: int) -> None:
+        self.followed.append(offset)
+        self.news.set()
+
+    async def until(self, offset: int) -> None:
+        async with asyncio.timeout(20):
+            while not self.followed or self.followed[-1] < offset:
+                await self.news.wait()
+                self.news.clear()
+
+
+def at_once() -> Iterator[float]:
+    while True:
+        yield 0.001
+
+
+@asynccontextmanager
+async def following(
+    records: Records, history: Flaky, waits: Callable[[], Iterator[float]] = at_once
+) -> AsyncIterator[Running]:
+    running = Running()
+    clock = ReplayClock(START_MS + 1_000_000)
+    task = asyncio.create_task(
+        follow(
+            records, history, woken=running.woken, clock=clock, on_followed=running.on_followed, pause_s=0, waits=waits
+        )
+    )
+    try:
+        yield running
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def times(history: Flaky) -> list[int]:
+    return [at_ms - START_MS for at_ms in history.series("H-1", "leak", 0, 2**62, 10_000).t_ms]
+
+
+def carrying(count: int) -> list[int]:
+    return [offset for offset in range(1, count + 1) if offset % 3]
+
+
+async def complete(history: Flaky, until_ms: int) -> None:
+    async with asyncio.timeout(20):
+        while history.complete_until_ms() != until_ms:  # noqa: ASYNC110 - a history has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_it_follows_what_was_there_and_what_comes(history: Flaky) -> None:
+    records = Records(10)
+    async with following(records, history) as running:
+        await running.until(10)
+        await complete(history, START_MS + 1_000_000)
+        records.add(3)
+        running.woken.set()
+        await running.until(13)
+    assert running.followed == [4, 8, 10, 13]
+    assert times(history) == carrying(13)
+    assert (history.offset(), history.epoch()) == (13, "records-1")
+
+
+async def test_while_behind_it_is_complete_up_to_the_last_block(history: Flaky) -> None:
+    records = Records(10)
+    seen: list[int] = []
+    running = Running()
+
+    async def on_followed(offset: int) -> None:
+        seen.append(history.complete_until_ms())
+        await running.on_followed(offset)
+
+    task = asyncio.create_task(
+        follow(
+            records, history, woken=running.woken, clock=ReplayClock(START_MS + 99), on_followed=on_followed, pause_s=0
+        )
+    )
+    await running.until(10)
+    task.cancel()
+    await asyncio.wait([task])
+    assert seen == [START_MS + 4, START_MS + 8, START_MS + 99]
+
+
+async def test_a_lost_wake_up_is_made_good(history: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "POLL_S", 0.01)
+    records = Records()
+    async with following(records, history) as running:
+        records.add(1)
+        await running.until(1)
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+async def test_a_failing_append_is_tried_again_and_counts_once(history: Flaky, where: str) -> None:
+    records = Records(10)
+    setattr(history, where, 3)
+    with capture_logs() as logs:
+        async with following(records, history) as running:
+            await running.until(10)
+    assert times(history) == carrying(10)
+    edges = [entry["event"] for entry in logs]
+    assert edges == ["history.stalled", "history.resumed"]
+
+
+async def test_records_that_fail_are_asked_again(history: Flaky) -> None:
+    records = Records(2)
+    records.failing = True
+    async with following(records, history) as running:
+        records.failing = False
+        await running.until(2)
+    assert times(history) == carrying(2)
+
+
+def test_the_pauses_double_up_to_half_a_minute() -> None:
+    pauses = backoff()
+    assert [next(pauses) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+
+
+async def fails(
+    records: Records, history: Flaky, error: type[Exception], match: str
+) -> pytest.ExceptionInfo[Exception]:
+    async def on_followed(offset: int) -> None: ...
+
+    with pytest.raises(error, match=match) as caught:
+        await follow(records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=on_followed, pause_s=0)
+    return caught
+
+
+async def test_a_damaged_block_stops_it_loudly_after_all_before_it(history: Flaky) -> None:
+    records = Records(3)
+    records.stored[1] = StoredBlock(2, START_MS, records.stored[1].body[:-1] + b"?")
+    caught = await fails(records, history, CorruptBlock, "checksum")
+    assert "offset 2" in caught.value.__notes__[0]
+    assert (history.offset(), times(history)) == (1, [1])
+
+
+async def test_other_records_are_refused(history: Flaky) -> None:
+    history.begin("records-0")
+    await fails(Records(3), history, HistoryMismatch, "records-0")
+
+
+async def test_records_that_were_set_back_are_refused(history: Flaky) -> None:
+    history.begin("records-1")
+    history.append([], 5, 0)
+    await fails(Records(3), history, HistoryMismatch, "offset 5, these records end at 3")
+
+
+async def test_a_cancellation_waits_for_the_append_that_runs(history: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go = threading.Event(), threading.Event()
+    passed: list[str] = []
+
+    def reach(name: str) -> None:
+        passed.append(name)
+        if name == "history.before":
+            inside.set()
+            go.wait(20)
+
+    monkeypatch.setattr(follower.failpoints, "reach", reach)
+    running = Running()
+    task = asyncio.create_task(
+        follow(Records(1), history, woken=running.woken, clock=ReplayClock(), on_followed=running.on_followed)
+    )
+    await asyncio.to_thread(inside.wait, 20)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (history.offset(), passed) == (1, ["history.before", "history.after"])
