@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -21,6 +22,16 @@ _HEAD = struct.Struct("<3sBI")
 _MAGIC = b"GWB"
 _VERSION = 1
 _KEYED, _REGISTERED, _ENTITLED, _LATE = 1, 2, 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """One intake block as it lies in the records."""
+
+    offset: int
+    committed_at_ms: int
+    body: bytes
+    """``b""``: a transaction without readings."""
 
 
 class CorruptBlock(GridwardenError):

@@ -1,0 +1,120 @@
+"""Devices of the registry, those that were heard without being in it, and their readings."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from api import wire
+from api.auth import Asker
+from api.paging import Area, Limit, Time, read_time
+from api.services import Given, Services
+from gridwarden.access import Action, Principal, require, scopes
+from gridwarden.clock import rfc3339
+from gridwarden.errors import NotFound, Refused
+from gridwarden.kinds import KINDS
+
+router = APIRouter(prefix="/devices", tags=["devices"])
+POINTS_LIMIT = 20_000
+DAY_MS = 86_400_000
+_STEP = re.compile(r"(\d{1,6})(s|m|h|d)")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
+
+
+@router.get("")
+def list_devices(
+    asker: Asker,
+    services: Given,
+    q: Annotated[str, Query(max_length=128)] = "",
+    kind: Annotated[str, Query(max_length=32)] = "",
+    area: Area = "",
+    registered: bool = True,
+    after: Annotated[str, Query(max_length=128)] = "",
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """Devices by id; ``registered=false`` lists those that were heard and are not in the registry."""
+    if registered:
+        found = services.office.devices(scopes(asker), q=q, kind=kind, area=area, after=after, limit=limit)
+        shown = [wire.device_of(device) for device in found]
+    else:
+        require(asker, Action.SEE_PLATFORM, "")
+        shown = [wire.unregistered_device(row) for row in _unregistered(services, after, limit)]
+    return {"devices": shown, "next": shown[-1]["device_id"] if len(shown) == limit else None}
+
+
+def _unregistered(services: Services, after: str, limit: int) -> list[dict[str, Any]]:
+    return services.reader.unregistered(after=after, limit=limit)
+
+
+@router.get("/{device_id}")
+def one_device(device_id: str, asker: Asker, services: Given) -> dict[str, Any]:
+    """One device, with the last values the history has of it."""
+    device = _device(services, asker, device_id)
+    latest = services.history.latest(device_id)
+    return {
+        **device,
+        "values": latest.values if latest else {},
+        "quality": latest.quality if latest else {},
+        "occurred_at": rfc3339(latest.occurred_at_ms) if latest else None,
+        "received_at": rfc3339(latest.received_at_ms) if latest else None,
+        "fields": wire.fields_of(device["kind"]),
+    }
+
+
+@router.get("/{device_id}/readings")
+def readings(
+    device_id: str,
+    asker: Asker,
+    services: Given,
+    field: Annotated[str, Query(max_length=64)],
+    from_: Annotated[Time, Query(alias="from")] = None,
+    to: Time = None,
+    step: Annotated[str | None, Query(max_length=8)] = None,
+    limit: Annotated[int, Query(ge=1, le=POINTS_LIMIT)] = POINTS_LIMIT,
+) -> dict[str, Any]:
+    """One field over time: raw points, or with ``step`` min, max, mean, last and count per step."""
+    device = _device(services, asker, device_id)
+    to_ms = read_time(to) or time.time_ns() // 1_000_000 + 1
+    from_ms = read_time(from_) or to_ms - DAY_MS
+    if from_ms >= to_ms:
+        raise Refused("bad_time", "from lies after to")
+    kind = KINDS.get(device["kind"])
+    unit = kind.fields[field].unit if kind and field in kind.fields else ""
+    shown: dict[str, Any] = {
+        "device_id": device_id, "field": field, "unit": unit,
+        "complete_until": rfc3339(services.history.complete_until_ms()),
+    }  # fmt: skip
+    if step is None:
+        series = services.history.series(device_id, field, from_ms, to_ms, limit)
+        return {**shown, "step_ms": None, "t_ms": series.t_ms, "value": series.values, "truncated": series.truncated}
+    step_ms = _step_ms(step)
+    if (to_ms - from_ms) // step_ms > POINTS_LIMIT:
+        raise Refused("too_many_points", f"at most {POINTS_LIMIT} steps")
+    buckets = services.history.buckets(device_id, field, from_ms, to_ms, step_ms)
+    return {
+        **shown, "step_ms": buckets.step_ms, "t_ms": buckets.t_ms, "min": buckets.min, "max": buckets.max,
+        "mean": buckets.mean, "last": buckets.last, "count": buckets.count,
+    }  # fmt: skip
+
+
+def _step_ms(step: str) -> int:
+    found = _STEP.fullmatch(step)
+    if not found or not int(found[1]):
+        raise Refused("bad_step", f"{step!r}: a number and s, m, h or d is expected")
+    return int(found[1]) * _UNIT_MS[found[2]]
+
+
+def _device(services: Services, asker: Principal, device_id: str) -> dict[str, Any]:
+    try:
+        device = services.office.device(device_id)
+    except NotFound:
+        heard = services.reader.unregistered(device_id)
+        if not heard:
+            raise
+        require(asker, Action.SEE_PLATFORM, "")
+        return wire.unregistered_device(heard[0])
+    require(asker, Action.SEE, device.area)
+    return wire.device_of(device)

@@ -1,0 +1,159 @@
+"""What the installation says of itself: ledger, journal, rules, dead letters, quarantine, health, metrics."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from starlette.concurrency import run_in_threadpool
+
+from api import wire
+from api.auth import Asker, needs
+from api.paging import Limit
+from api.services import Given, Services
+from gridwarden.access import Action, scopes
+from gridwarden.areas import within
+from gridwarden.clock import rfc3339
+from gridwarden.errors import CoreUnavailable, Unavailable
+
+router = APIRouter(tags=["platform"])
+health = APIRouter(tags=["health"])
+PAYLOAD_SHOWN = 4096
+Before = Annotated[int | None, Query(ge=1)]
+
+
+@router.get("/ledger", dependencies=[needs(Action.SEE_PLATFORM)])
+async def ledger(services: Given) -> dict[str, Any]:
+    """What became of everything that was received, live from core; as last stored when core is down."""
+    return await ledger_of(services)
+
+
+async def ledger_of(services: Services) -> dict[str, Any]:
+    """See :func:`ledger`."""
+    try:
+        status = await services.link.command(secrets.token_hex(8), "status", {}, timeout_s=2)
+        core = "up"
+    except CoreUnavailable:
+        status = await run_in_threadpool(services.reader.ledger)
+        core = "down"
+    accounted = sum(status[name] for name in ("stored", "duplicate", "dead_lettered", "quarantined", "in_flight"))
+    return {
+        **status,
+        "balanced": status["received"] == accounted,
+        "core": core,
+        "history_lag": await run_in_threadpool(_history_lag, services),
+    }
+
+
+def _history_lag(services: Services) -> dict[str, Any]:
+    try:
+        head, followed = services.reader.head(), services.history.offset()
+        complete_until_ms = services.history.complete_until_ms()
+    except Unavailable as error:
+        return {"transactions": None, "complete_until": None, "lag_s": None, "reason": str(error)}
+    lag_s = max(0.0, (services.clock.now_ms() - complete_until_ms) / 1000) if head > followed else 0.0
+    return {"transactions": head - followed, "complete_until": rfc3339(complete_until_ms), "lag_s": lag_s}
+
+
+@router.get("/stats")
+def stats(asker: Asker, services: Given) -> dict[str, Any]:
+    """Counts for the top of the page."""
+    return services.reader.counts(scopes(asker))
+
+
+@router.get("/journal")
+def journal(
+    asker: Asker, services: Given, since: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+) -> dict[str, Any]:
+    """Changes after ``since``, in order; ``through`` is where to go on, also when nothing was for the asker."""
+    entries = services.reader.journal(since, limit)
+    mine = scopes(asker)
+    shown = [
+        {"seq": entry.seq, "at": rfc3339(entry.at_ms), "op": entry.operation, "area": entry.area,
+         "actor": entry.actor, "detail": entry.body["detail"], **wire.entry_body(entry.body, services.rules)}
+        for entry in entries
+        if any(within(entry.area, scope) for scope in mine)
+    ]  # fmt: skip
+    return {"entries": shown, "through": entries[-1].seq if entries else since, "epoch": services.epoch}
+
+
+@router.get("/rules")
+def rules(_asker: Asker, services: Given) -> dict[str, Any]:
+    """The rules in force."""
+    return {
+        "version": services.rules.version,
+        "rules": [
+            {"id": rule.id, "version": rule.version, "kind": rule.kind, "name": wire.rule_name(services.rules, rule.id),
+             "severity": rule.severity, "category": rule.category, "life_safety": rule.life_safety,
+             "latched": rule.latched, "source": rule.source}
+            for rule in services.rules if rule.enabled
+        ],
+    }  # fmt: skip
+
+
+@router.get("/dead-letters", dependencies=[needs(Action.SEE_PLATFORM)])
+def dead_letters(services: Given, before: Before = None, limit: Limit = 100) -> dict[str, Any]:
+    """Payloads that could not be decoded, newest first; long ones are cut here and whole in the records."""
+    found = services.reader.dead_letters(before, limit)
+    shown = [
+        {"dead_letter_id": row["dead_letter_id"], "received_at": rfc3339(row["received_at_ms"]),
+         "broker": row["broker"], "topic": row["topic"], "code": row["code"], "detail": row["detail"],
+         "bytes": len(row["payload"]), "payload_hex": row["payload"][:PAYLOAD_SHOWN].hex()}
+        for row in found
+    ]  # fmt: skip
+    return {"dead_letters": shown, "next": found[-1]["dead_letter_id"] if len(found) == limit else None}
+
+
+@router.get("/quarantine", dependencies=[needs(Action.SEE_PLATFORM)])
+def quarantine(services: Given, before: Before = None, limit: Limit = 100) -> dict[str, Any]:
+    """Readings from gateways that may not speak for the device, newest first."""
+    found = services.reader.quarantine(before, limit)
+    shown = [
+        {"quarantine_id": row["quarantine_id"], "received_at": rfc3339(row["received_at_ms"]),
+         "gateway": row["gateway"], "device_id": row["device_id"], "values": row["body"]["values"]}
+        for row in found
+    ]  # fmt: skip
+    return {"quarantine": shown, "next": found[-1]["quarantine_id"] if len(found) == limit else None}
+
+
+@health.get("/healthz")
+def healthz() -> dict[str, str]:
+    """Web is alive."""
+    return {"status": "ok"}
+
+
+@health.get("/readyz")
+async def readyz(services: Given) -> JSONResponse:
+    """Everything on the way of an alarm is there: core answers, its sessions are connected, records commit."""
+    try:
+        status = await services.link.command(secrets.token_hex(8), "status", {}, timeout_s=2)
+    except Unavailable:
+        return JSONResponse({"status": "core_unavailable"}, 503)
+    connected = all(session["connected"] for session in status["sessions"])
+    if status["records"] != "ok" or not connected:
+        code = "records_failing" if status["records"] != "ok" else "broker_unavailable"
+        return JSONResponse({"status": code}, 503)
+    return JSONResponse({"status": "ready"})
+
+
+@health.get("/metrics")
+async def metrics(services: Given) -> Response:
+    """Prometheus metrics."""
+    counted = await ledger_of(services)
+    registry = CollectorRegistry()
+    readings = Gauge("gridwarden_readings", "Readings by what became of them.", ["fate"], registry=registry)
+    for fate in ("received", "stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "in_flight"):
+        readings.labels(fate).set(counted[fate])
+    for name, text, value in (
+        ("gridwarden_ledger_balanced", "1 while received equals the sum of its parts.", counted["balanced"]),
+        ("gridwarden_core_up", "1 while core answers.", counted["core"] == "up"),
+        ("gridwarden_history_lag_transactions", "Transactions the history has not followed yet.",
+         counted["history_lag"]["transactions"] or 0),
+        ("gridwarden_websocket_connections", "Open websockets.", len(services.connections)),
+        ("gridwarden_spool_bytes", "Bytes of intake blocks on disk.", counted.get("spool", {}).get("bytes", 0)),
+    ):  # fmt: skip
+        Gauge(name, text, registry=registry).set(value)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

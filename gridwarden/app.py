@@ -1,0 +1,213 @@
+"""The composition root: one data directory, its lock, its migrations, the broker, and the two parts, supervised."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gridwarden.broker.backoff import backoff
+from gridwarden.broker.embedded import EmbeddedBroker
+from gridwarden.clock import SystemClock
+from gridwarden.config import Config, load
+from gridwarden.errors import GridwardenError, Unavailable
+from gridwarden.office.accounts import Accounts
+from gridwarden.office.registry import Office
+from gridwarden.part import READY, Handover, part, reveal
+from gridwarden.records import database
+
+PARTS = ("core", "web")
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+STEADY_S = 10.0
+_log = structlog.get_logger("run")
+
+
+class AlreadyRunning(GridwardenError):
+    """Another process holds the data directory."""
+
+
+@dataclass(slots=True)
+class Installation:
+    """A configuration, where it was read from, and what was decided on the way."""
+
+    config_path: Path | None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    config: Config = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = load(self.config_path, **self.overrides)
+
+    def decide(self, **overrides: Any) -> None:
+        """Fix further settings for this run (a free port that was found)."""
+        self.overrides |= overrides
+        self.config = load(self.config_path, **self.overrides)
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        http = self.config.http
+        host = "127.0.0.1" if http.host in {"0.0.0.0", "::"} else http.host  # noqa: S104 - where to look, not listen
+        return f"http://{f'[{host}]' if ':' in host else host}:{http.port}"
+
+
+@contextmanager
+def data_lock(data: Path) -> Iterator[None]:
+    """Hold the data directory for this process alone.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+    """
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
+            msg = f"{data} is in use by process {holder or 'unknown'}; stop it, or choose another --data"
+            raise AlreadyRunning(msg) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_running(data: Path) -> bool:
+    """Whether an instance holds ``data``."""
+    if not (data / "lock").exists():
+        return False
+    try:
+        with data_lock(data):
+            return False
+    except AlreadyRunning:
+        return True
+
+
+def prepare(data: Path) -> tuple[str, str] | None:
+    """Bring both databases to this program's schema; name and password of the first account if it was made now."""
+    database.migrate(data)
+    with Office.open(data / "office.db") as office:
+        made = Accounts(office.database, SystemClock()).ensure_first_user()
+    return (made[0].name, made[1]) if made else None
+
+
+@asynccontextmanager
+async def running(installation: Installation, *, single: bool = False) -> AsyncIterator[Running]:
+    """Everything running, within the block; :func:`data_lock` is held and :func:`prepare` was called by the caller."""
+    async with AsyncExitStack() as stack:
+        config = installation.config
+        if not config.http.port:
+            installation.decide(http__port=_free_port(config.http.host))
+        embedded = None
+        if config.embedded.enabled:
+            embedded = await stack.enter_async_context(EmbeddedBroker(config.embedded, config.data))
+        handover = Handover(
+            config_path=installation.config_path,
+            overrides=installation.overrides,
+            embedded=reveal(embedded.connection()) if embedded else None,
+        )
+        run = Running(installation, embedded)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        lives = [_live_here(name, installation.config, handover) if single else _supervise(name, handover, run)
+                 for name in PARTS]  # fmt: skip
+        ready = [asyncio.Event() for _ in lives]
+        started = [tasks.create_task(life(event), name=f"part-{name}")
+                   for life, event, name in zip(lives, ready, PARTS, strict=True)]  # fmt: skip
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                for event in ready:
+                    await event.wait()
+            yield run
+        finally:
+            for task in started:
+                task.cancel()
+
+
+@dataclass(slots=True)
+class Running:
+    """What is up."""
+
+    installation: Installation
+    broker: EmbeddedBroker | None
+    processes: dict[str, Process] = field(default_factory=dict)
+
+
+def _live_here(name: str, config: Config, handover: Handover) -> Callable[[asyncio.Event], Any]:
+    return lambda ready: part(name, config, handover.brokers(config), ready)
+
+
+def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio.Event], Any]:
+    async def supervise(ready: asyncio.Event) -> None:
+        """Start the part, and start it again with back-off whenever it ends."""
+        pauses = backoff()
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            async with _child(name, handover) as process:
+                run.processes[name] = process
+                while line := await process.stdout.readline():  # type: ignore[union-attr]
+                    if line == READY:
+                        ready.set()
+                code = await process.wait()
+            if loop.time() - began > STEADY_S:
+                pauses = backoff()
+            pause_s = next(pauses)
+            _log.error("a part ended and is started again", name=name, code=code, pause_s=round(pause_s, 2))
+            await asyncio.sleep(pause_s)
+
+    return supervise
+
+
+@asynccontextmanager
+async def _child(name: str, handover: Handover) -> AsyncIterator[Process]:
+    command = (sys.executable, "-m", "gridwarden.part", name)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    try:
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(handover.model_dump_json().encode() + b"\n")  # type: ignore[union-attr]
+            await process.stdin.drain()  # type: ignore[union-attr]
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until_signal() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def explain(error: GridwardenError) -> tuple[str, int]:
+    """What to tell the person, and the exit code: 1 failed, 2 wrong use."""
+    return str(error), 1 if isinstance(error, (Unavailable, AlreadyRunning)) else 2

@@ -1,0 +1,135 @@
+"""What people may tell core to do. Each command is judged against how things stand and becomes one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gridwarden.core.judge import Judge
+from gridwarden.errors import NotFound, Refused
+from gridwarden.model import Alarm, AlarmState, Change, GridEvent, Operation, Outcome
+from gridwarden.records import rows
+from gridwarden.records.transaction import Transaction
+from gridwarden.records.writer import Writer
+from rules import alarm as life
+
+NOTE_LIMIT = 2_000
+Params = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a command works on. The records are only read here; they are in step with the judge when it runs."""
+
+    judge: Judge
+    records: Writer
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who acts, and what they wrote."""
+
+    actor: str
+    note: str
+
+    @classmethod
+    def of(cls, params: Params) -> By:
+        """From the parameters of a command."""
+        note = params.get("note", "")
+        if not isinstance(note, str) or len(note) > NOTE_LIMIT:
+            raise Refused("bad_note", f"text of at most {NOTE_LIMIT} characters")
+        return cls(str(params["actor"]), note)
+
+
+def acknowledge(desk: Desk, params: Params) -> tuple[Transaction, Params]:
+    """I have seen this alarm. A second acknowledgement changes nothing."""
+    by = By.of(params)
+    alarm = _alarm(desk, params["alarm_id"])
+    transaction = Transaction(desk.judge.clock.now_ms())
+    alarm = _acknowledge(desk, alarm, by, transaction)
+    return transaction, {"alarm": rows.alarm_row(alarm)}
+
+
+def acknowledge_event(desk: Desk, params: Params) -> tuple[Transaction, Params]:
+    """I have seen every alarm of this case."""
+    by = By.of(params)
+    event = _event(desk, params["event_id"])
+    transaction = Transaction(desk.judge.clock.now_ms())
+    for alarm in desk.records.alarms_of(event.event_id):
+        _acknowledge(desk, alarm, by, transaction)
+    event = desk.judge.cases.open_event(event.event_id) or event
+    return transaction, {"event": rows.event_row(event)}
+
+
+def confirm(desk: Desk, params: Params) -> tuple[Transaction, Params]:
+    """This alarm is true, false, a test. A latched one whose condition is over is thereby resolved."""
+    by = By.of(params)
+    outcome = Outcome(params["outcome"])
+    judge = desk.judge
+    alarm = _alarm(desk, params["alarm_id"])
+    transaction = Transaction(judge.clock.now_ms())
+    transition = judge.engine.confirm(alarm.alarm_id, by.actor, transaction.at_ms, outcome, by.note)
+    if transition is None:
+        transition = life.confirm(alarm, by.actor, transaction.at_ms, outcome, by.note)
+        alarm = _still_resolved(alarm, transition.alarm)
+        judge.tell(Operation.ALARM_CONFIRMED, alarm, transaction, by.actor)
+    else:
+        alarm = transition.alarm
+        resolved = alarm.state is AlarmState.RESOLVED
+        judge.tell(Operation.ALARM_CONFIRMED, alarm, transaction, by.actor, resolved=resolved)
+    return transaction, {"alarm": rows.alarm_row(alarm)}
+
+
+def close(desk: Desk, params: Params) -> tuple[Transaction, Params]:
+    """This case is done."""
+    by = By.of(params)
+    event = _event(desk, params["event_id"])
+    transaction = Transaction(desk.judge.clock.now_ms())
+    alarms = desk.records.alarms_of(event.event_id)
+    event = desk.judge.cases.close(event.event_id, alarms, by.actor, by.note, transaction.at_ms)
+    transaction.events[event.event_id] = event
+    change = Change(Operation.EVENT_CLOSED, transaction.at_ms, event.area, event=event, actor=by.actor)
+    transaction.changes.append(change)
+    return transaction, {"event": rows.event_row(event)}
+
+
+COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction, Params]]] = {
+    "acknowledge": acknowledge,
+    "acknowledge_event": acknowledge_event,
+    "confirm": confirm,
+    "close": close,
+}
+
+
+def _alarm(desk: Desk, alarm_id: str) -> Alarm:
+    alarm = desk.judge.engine.active(alarm_id) or desk.records.alarm(alarm_id)
+    if alarm is None or alarm.fired_at_ms is None:
+        raise NotFound("no_such_alarm", alarm_id)
+    return alarm
+
+
+def _event(desk: Desk, event_id: str) -> GridEvent:
+    event = desk.judge.cases.open_event(event_id) or desk.records.event(event_id)
+    if event is None:
+        raise NotFound("no_such_event", event_id)
+    return event
+
+
+def _acknowledge(desk: Desk, alarm: Alarm, by: By, transaction: Transaction) -> Alarm:
+    if alarm.acknowledged_at_ms is not None or alarm.fired_at_ms is None:
+        return alarm
+    judge = desk.judge
+    transition = judge.engine.acknowledge(alarm.alarm_id, by.actor, transaction.at_ms, by.note)
+    if transition is None:
+        transition = life.acknowledge(alarm, by.actor, transaction.at_ms, by.note)
+    judge.tell(Operation.ALARM_ACKNOWLEDGED, transition.alarm, transaction, by.actor)
+    return transition.alarm
+
+
+def _still_resolved(before: Alarm, after: Alarm) -> Alarm:
+    """A confirmation after the end leaves the times of the end as they were."""
+    if before.state is AlarmState.RESOLVED:
+        after = rows.to_alarm({**rows.alarm_row(after), "state": before.state, "resolved_at_ms": before.resolved_at_ms,
+                               "cleared_at_ms": before.cleared_at_ms})  # fmt: skip
+    return after

@@ -1,0 +1,159 @@
+"""One batch, timer or command into one transaction: the whole of core's judgement, without socket or disk.
+
+Keeps what must be remembered between batches (windows, alarms, open cases). A transaction that cannot be committed
+is tried again as it is; nothing here is rolled back, because nothing was acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from gridwarden.cases.book import CaseBook, Incident, incident_key
+from gridwarden.clock import Clock
+from gridwarden.core.windows import Windows
+from gridwarden.model import Alarm, AlarmState, Change, Device, Operation, Reading
+from gridwarden.records import block
+from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
+from ingest import intake
+from ingest.session import Message
+from rules.alarm import Transition
+from rules.engine import Engine
+from rules.rule import RuleSet
+
+
+class Judge:
+    """What core knows and decides by."""
+
+    def __init__(
+        self, rules: RuleSet, engine: Engine, cases: CaseBook, windows: Windows, clock: Clock, bounds: intake.Bounds
+    ) -> None:
+        self.rules = rules
+        self.engine = engine
+        self.cases = cases
+        self.windows = windows
+        self.devices: Mapping[str, Device] = {}
+        self.clock = clock
+        self._bounds = bounds
+
+    def batch(self, messages: Sequence[Message]) -> Transaction:
+        """Judge the readings of these messages, per device in the order of its own time."""
+        transaction = Transaction(self.clock.now_ms(), messages=messages)
+        taken: list[tuple[Reading, Tally]] = []
+        for message in messages:
+            session = message.session
+            readings, letters = intake.read(message, session.broker, self.devices, self.clock, self._bounds)
+            tally = transaction.tally(session.broker, session.lane)
+            taken.extend((reading, tally) for reading in readings)
+            transaction.dead_letters += letters
+            tally.dead_lettered += len(letters)
+        taken.sort(key=_by_device_time)
+        stored = [reading for reading, tally in taken if self._take(reading, tally, transaction)]
+        transaction.at_ms = self.clock.now_ms()
+        self._put(transaction, stored)
+        return transaction
+
+    def advance(self) -> Transaction | None:
+        """Let the timers that ran out act; ``None`` when none did."""
+        now_ms = self.clock.now_ms()
+        transitions = self.engine.advance(now_ms)
+        if not transitions:
+            return None
+        transaction = Transaction(now_ms)
+        self.apply(transitions, transaction)
+        return transaction
+
+    def _put(self, transaction: Transaction, stored: list[Reading]) -> None:
+        transaction.reading_count = len(stored)
+        transaction.rows = block.rows_json(stored) if stored else b""
+
+    def _take(self, reading: Reading, tally: Tally, transaction: Transaction) -> bool:
+        """Whether ``reading`` is to be stored; it is judged on the way."""
+        window = self.windows.get(reading)
+        if window.knows(reading):
+            tally.duplicate += 1
+            return False
+        if window.cannot_check(reading):
+            tally.unchecked += 1
+        reading.late = window.is_late(reading)
+        if reading.entitled:
+            tally.stored += 1
+        else:
+            tally.quarantined += 1
+            transaction.quarantined.append(reading)
+        if not reading.registered:
+            _note_unregistered(reading, transaction)
+        window.observe(reading)
+        device = self.devices.get(reading.device_id)
+        transitions = self.engine.decide(reading, window, device)
+        if transitions:
+            self.apply(transitions, transaction)
+        return True
+
+    def apply(self, transitions: Iterable[Transition], transaction: Transaction, actor: str | None = None) -> None:
+        """Write what became of alarms, and of the cases they belong to, into ``transaction``."""
+        for transition in transitions:
+            alarm = transition.alarm
+            if transition.forgotten:
+                transaction.alarms.pop(alarm.alarm_id, None)
+                transaction.forgotten.add(alarm.alarm_id)
+            elif transition.operation is None:
+                transaction.alarms[alarm.alarm_id] = _with_event(alarm, transaction)
+            elif transition.operation is Operation.ALARM_FIRED:
+                self._fired(alarm, transaction)
+            else:
+                resolved = alarm.state is AlarmState.RESOLVED
+                self.tell(transition.operation, _with_event(alarm, transaction), transaction, actor, resolved=resolved)
+
+    def _fired(self, alarm: Alarm, transaction: Transaction) -> None:
+        rule = self.rules.by_id[alarm.rule_id]
+        incident = Incident(rule.category, rule.incident)
+        key = incident_key(alarm, incident, self.devices.get(alarm.device_id))
+        now_ms = self.clock.now_ms()
+        alarm, event, counters = self.cases.fired(alarm, key, rule.category, now_ms)
+        self.engine.replace(alarm)
+        transaction.counters |= counters
+        transaction.alarms[alarm.alarm_id] = alarm
+        transaction.events[event.event_id] = event
+        transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm, event))
+
+    def tell(
+        self,
+        operation: Operation,
+        alarm: Alarm,
+        transaction: Transaction,
+        actor: str | None = None,
+        *,
+        resolved: bool = False,
+    ) -> None:
+        """Record a change of an alarm that has an event: cleared, resolved, acknowledged, confirmed.
+
+        ``resolved``: this change ended it.
+        """
+        now_ms = self.clock.now_ms()
+        acknowledged = operation is Operation.ALARM_ACKNOWLEDGED
+        event = self.cases.changed(alarm, now_ms, resolved=resolved, acknowledged=acknowledged)
+        transaction.alarms[alarm.alarm_id] = alarm
+        if event is not None:
+            transaction.events[event.event_id] = event
+        transaction.changes.append(Change(operation, now_ms, alarm.area, alarm, event, actor))
+
+
+def _with_event(alarm: Alarm, transaction: Transaction) -> Alarm:
+    """An alarm that fired and ended in one batch knows its event only from the transaction."""
+    known = transaction.alarms.get(alarm.alarm_id)
+    return replace(alarm, event_id=known.event_id) if known and alarm.event_id is None else alarm
+
+
+def _by_device_time(taken: tuple[Reading, Tally]) -> tuple[int, int]:
+    # Brokers redeliver out of order; sorting the whole batch orders each device, and nothing else is compared.
+    reading = taken[0]
+    return reading.occurred_at_ms, -1 if reading.seq is None else reading.seq
+
+
+def _note_unregistered(reading: Reading, transaction: Transaction) -> None:
+    seen = transaction.unregistered.get(reading.device_id)
+    if seen is None:
+        seen = SeenUnregistered(reading.kind, reading.gateway, reading.received_at_ms)
+        transaction.unregistered[reading.device_id] = seen
+    seen.count += 1

@@ -1,0 +1,230 @@
+"""The one local link between core and web: a Unix socket that only this user may open, one JSON object a line.
+
+Web asks ``{"id", "command", "params"}`` and gets ``{"id", "ok": true, "answer"}`` after the commit, or
+``{"id", "ok": false, "code", "detail"}``; a command with an id that was carried out before gets its first answer.
+Core tells every web ``{"wake": {"offset", "seq"}}`` after a commit and ``{"provisional": […]}`` for alarms that the
+records could not take; web tells core ``{"followed": {name: offset}}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from gridwarden.errors import CoreUnavailable, NotFound, Refused, Unavailable
+
+Frame = dict[str, Any]
+LINE_LIMIT = 4 * 2**20
+"""Longest line, bytes."""
+_PUSHES_LIMIT = 1_000
+_PATH_LIMIT = 100
+_log = structlog.get_logger("link")
+
+
+def socket_path(data: Path, name: str) -> Path:
+    """Where the socket ``name`` of a data directory lies; elsewhere if the system's limit on such paths is passed."""
+    path = data.resolve() / f"{name}.sock"
+    if len(os.fsencode(path)) <= _PATH_LIMIT:
+        return path
+    digest = hashlib.blake2b(os.fsencode(data.resolve()), digest_size=8).hexdigest()
+    folder = Path(tempfile.gettempdir()) / f"gridwarden-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{name}.sock"
+
+
+class LinkServer:
+    """Core's end."""
+
+    def __init__(self, answer: Callable[[str, str, Frame], Awaitable[Frame]], hear: Callable[[Frame], None]) -> None:
+        """``answer(command_id, name, params)`` carries a command out; ``hear`` takes frames that want no answer."""
+        self._answer = answer
+        self._hear = hear
+        self._peers: set[_Peer] = set()
+
+    @asynccontextmanager
+    async def serve(self, path: Path) -> AsyncIterator[None]:
+        """Listen at ``path`` until the end of the block."""
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._accept, path, limit=LINE_LIMIT)
+        path.chmod(0o600)
+        try:
+            yield
+        finally:
+            server.close()
+            for peer in tuple(self._peers):
+                peer.close()
+            path.unlink(missing_ok=True)
+
+    def wake(self, offset: int, seq: int) -> None:
+        """Tell every web how far the records are; only the newest word counts."""
+        for peer in self._peers:
+            peer.wake = {"wake": {"offset": offset, "seq": seq}}
+            peer.stir()
+
+    def push(self, frame: Frame) -> None:
+        """Tell every web; one that does not listen is cut off and comes back."""
+        for peer in tuple(self._peers):
+            if len(peer.pushes) >= _PUSHES_LIMIT:
+                peer.close()
+                continue
+            peer.pushes.append(frame)
+            peer.stir()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = _Peer(writer)
+        self._peers.add(peer)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(peer.send(), name="link-send")
+                with contextlib.suppress(ConnectionError, ValueError):
+                    async for line in _lines(reader):
+                        frame = from_json(line)
+                        if "command" in frame:
+                            tasks.create_task(self._carry_out(peer, frame), name=f"link-{frame['command']}")
+                        else:
+                            self._hear(frame)
+                sending.cancel()
+        finally:
+            self._peers.discard(peer)
+            peer.close()
+
+    async def _carry_out(self, peer: _Peer, frame: Frame) -> None:
+        try:
+            answer = await self._answer(frame["id"], frame["command"], frame.get("params", {}))
+            reply = {"id": frame["id"], "ok": True, "answer": answer}
+        except Refused as error:
+            kind = "not_found" if isinstance(error, NotFound) else "refused"
+            reply = {"id": frame["id"], "ok": False, "kind": kind, "code": error.code, "detail": error.detail}
+        except Unavailable as error:
+            reply = {"id": frame["id"], "ok": False, "kind": "unavailable", "code": "records_unavailable",
+                     "detail": str(error)}  # fmt: skip
+        peer.pushes.append(reply)
+        peer.stir()
+
+
+class _Peer:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.wake: Frame | None = None
+        self.pushes: list[Frame] = []
+        self._stirred = asyncio.Event()
+        self._writer = writer
+
+    def stir(self) -> None:
+        self._stirred.set()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def send(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self._stirred.wait()
+                self._stirred.clear()
+                frames, self.pushes = self.pushes, []
+                if self.wake:
+                    frames.append(self.wake)
+                    self.wake = None
+                self._writer.writelines(to_json(frame) + b"\n" for frame in frames)
+                await self._writer.drain()
+
+
+class LinkClient:
+    """Web's end: connects, connects again, carries commands, hears pushes."""
+
+    def __init__(self, path: Path, hear: Callable[[Frame], None]) -> None:
+        """``hear`` takes what core tells of itself, and ``{"link": "up"|"down"}`` when the link changes."""
+        self._path = path
+        self._hear = hear
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[str, asyncio.Future[Frame]] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether core is there."""
+        return self._writer is not None
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        while True:
+            with contextlib.suppress(OSError):
+                await self._session()
+            await asyncio.sleep(0.1)
+
+    async def _session(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(self._path, limit=LINE_LIMIT)
+        self._writer = writer
+        self._hear({"link": "up"})
+        try:
+            async for line in _lines(reader):
+                self._take(from_json(line))
+        finally:
+            self._writer = None
+            writer.close()
+            self._fail_waiting()
+            self._hear({"link": "down"})
+
+    def _take(self, frame: Frame) -> None:
+        if "id" not in frame:
+            self._hear(frame)
+            return
+        waiting = self._waiting.pop(frame["id"], None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(frame)
+
+    def _fail_waiting(self) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(CoreUnavailable("the link broke before the answer"))
+        self._waiting.clear()
+
+    def tell(self, frame: Frame) -> None:
+        """Tell core something that wants no answer; lost when the link is down (it is told again later)."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(to_json(frame) + b"\n")
+
+    async def command(self, command_id: str, name: str, params: Frame, timeout_s: float = 10.0) -> Frame:
+        """Have core carry out a command and wait for its commit.
+
+        Raises:
+            Refused: core will not do it. CoreUnavailable: core is down, or did not answer in time.
+        """
+        if self._writer is None:
+            raise CoreUnavailable("core is not there")
+        waiting = self._waiting.get(command_id)
+        if waiting is None:
+            waiting = self._waiting[command_id] = asyncio.get_running_loop().create_future()
+            self.tell({"id": command_id, "command": name, "params": params})
+        try:
+            async with asyncio.timeout(timeout_s):
+                frame = await asyncio.shield(waiting)
+        except TimeoutError as error:
+            raise CoreUnavailable(f"no answer within {timeout_s:.0f} s") from error
+        return _answer_of(frame)
+
+
+def _answer_of(frame: Frame) -> Frame:
+    if frame["ok"]:
+        answer: Frame = frame["answer"]
+        return answer
+    match frame["kind"]:
+        case "not_found":
+            raise NotFound(frame["code"], frame["detail"])
+        case "unavailable":
+            raise CoreUnavailable(frame["detail"])
+        case _:
+            raise Refused(frame["code"], frame["detail"])
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while line := await reader.readline():
+        yield line

@@ -1,0 +1,114 @@
+"""One part (core or web) as a process of its own: ``python -m gridwarden.part core``.
+
+The supervisor hands over what it needs as one JSON line on standard input, which also is the life line: when it
+closes, the supervisor is gone and the part ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from gridwarden import logs
+from gridwarden.config import Broker, Config, load
+
+READY = b"ready\n"
+
+
+class Handover(BaseModel):
+    """What a part is told by its supervisor."""
+
+    model_config = ConfigDict(extra="forbid")
+    config_path: Path | None
+    overrides: dict[str, Any]
+    embedded: dict[str, Any] | None
+    """Connection to the embedded broker, its password in clear; never on a command line."""
+
+    def config(self) -> Config:
+        """The configuration, read as the supervisor read it."""
+        return load(self.config_path, **self.overrides)
+
+    def brokers(self, config: Config) -> list[Broker]:
+        """All brokers to take telemetry from."""
+        return ([Broker.model_validate(self.embedded)] if self.embedded else []) + list(config.broker)
+
+
+def reveal(broker: Broker) -> dict[str, Any]:
+    """A broker's settings with its password in clear, for the pipe to a child."""
+    values = broker.model_dump(mode="json")
+    if isinstance(broker.password, SecretStr):
+        values["password"] = broker.password.get_secret_value()
+    return values
+
+
+def part(name: str, config: Config, brokers: list[Broker], ready: asyncio.Event) -> Coroutine[Any, Any, None]:
+    """The life of a part."""
+    from rules.load import load as load_rules  # noqa: PLC0415 - each process pays only for what it runs
+
+    rules = load_rules(config.rules, shipped_packs=config.shipped_packs)
+    if name == "core":
+        from gridwarden.core.service import Core  # noqa: PLC0415
+
+        return Core(config, brokers, rules).run(ready)
+    from dashboards import DIST  # noqa: PLC0415
+    from gridwarden.web.service import Web  # noqa: PLC0415
+
+    return Web(config, rules, DIST).run(ready)
+
+
+async def _live(name: str, handover: Handover) -> None:
+    loop = asyncio.get_running_loop()
+    me = asyncio.current_task()
+    ready = asyncio.Event()
+    config = handover.config()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, me.cancel if me else lambda: None)
+    loop.add_reader(sys.stdin.fileno(), _supervisor_gone, me)
+    asyncio.ensure_future(_tell_ready(ready))  # noqa: RUF006 - ends with the loop
+    await part(name, config, handover.brokers(config), ready)
+
+
+def _supervisor_gone(me: asyncio.Task[None] | None) -> None:
+    if not sys.stdin.buffer.read1(1) and me:  # type: ignore[union-attr]
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        me.cancel()
+
+
+async def _tell_ready(ready: asyncio.Event) -> None:
+    await ready.wait()
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Run the part named on the command line."""
+    name = sys.argv[1]
+    logs.set_up(name)
+    handover = Handover.model_validate_json(sys.stdin.buffer.readline())
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        run(_live(name, handover))
+
+
+def run(life: Coroutine[Any, Any, None]) -> None:
+    """``asyncio.run`` on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(life)
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()

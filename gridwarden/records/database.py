@@ -1,0 +1,81 @@
+"""Opening ``records.db``: connection settings, migrations, the identity of the database."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.pool import QueuePool
+
+from gridwarden.records import schema
+
+FILE = "records.db"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_HEAD = "0001"
+
+
+def connect(data: Path, *, read_only: bool = False) -> Engine:
+    """An engine on the records of ``data``.
+
+    The writer commits with synchronous=FULL in WAL mode and begins IMMEDIATE, so that it never fails half way
+    for a lock; readers open the file read-only and cannot write by mistake.
+    """
+    path = data / FILE
+    url = f"sqlite:///file:{quote(str(path))}?{'mode=ro&' if read_only else ''}uri=true"
+    engine = create_engine(url, poolclass=QueuePool, pool_size=4, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's BEGIN is ours to write
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def migrate(data: Path) -> None:
+    """Bring the records of ``data`` to this program's schema, making them when there are none."""
+    path = data / FILE
+    if _revision(path) == _HEAD:
+        return
+    from alembic import command  # noqa: PLC0415 - a current database starts without paying for it
+    from alembic.config import Config  # noqa: PLC0415
+
+    engine = connect(data)
+    settings = Config()
+    settings.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")
+        if connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "epoch")).scalar() is None:
+            connection.execute(insert(schema.meta).values(name="epoch", value=secrets.token_hex(8)))
+    engine.dispose()
+
+
+def _revision(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(path)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:
+        return None
+    finally:
+        connection.close()
+    return row[0] if row else None
+
+
+def epoch(connection: Connection) -> str:
+    """The identity of this database."""
+    return str(connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "epoch")).scalar_one())

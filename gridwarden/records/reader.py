@@ -1,0 +1,253 @@
+"""Reading the records beside core: alarms, events, journal, dead letters, blocks. Never writes, never holds long.
+
+No read transaction lasts beyond one bounded query: a long reader makes the write-ahead log grow without end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from gridwarden.errors import NotFound, RecordsUnavailable
+from gridwarden.model import Alarm, GridEvent
+from gridwarden.records import rows, schema
+from gridwarden.records.block import StoredBlock
+from gridwarden.records.database import connect, epoch
+from gridwarden.records.transaction import LEDGER_COLUMNS, Tally
+
+PAGE_LIMIT = 1_000
+Scopes = Sequence[str]
+"""Area prefixes; ``""`` is everywhere."""
+EVERYWHERE: Scopes = ("",)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry."""
+
+    seq: int
+    at_ms: int
+    operation: str
+    area: str
+    actor: str | None
+    body: dict[str, Any]
+
+
+class Reader:
+    """The records, read-only. Safe from several threads."""
+
+    def __init__(self, data: Path) -> None:
+        self._engine = connect(data, read_only=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise RecordsUnavailable(str(error.orig)) from error
+
+    # --- what followers read ------------------------------------------------------------------------------------
+
+    def epoch(self) -> str:
+        """The identity of this database."""
+        with self._read() as connection:
+            return epoch(connection)
+
+    def head(self) -> int:
+        """The newest offset."""
+        with self._read() as connection:
+            return connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
+
+    def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
+        """Blocks after an offset, in order, until ``limit_bytes`` are passed (one at least)."""
+        table = schema.intake_block
+        query = select(table).where(table.c.offset > after).order_by(table.c.offset).limit(PAGE_LIMIT)
+        found: list[StoredBlock] = []
+        size = 0
+        with self._read() as connection, connection.execution_options(yield_per=20).execute(query) as result:
+            for row in result:
+                found.append(StoredBlock(row.offset, row.committed_at_ms, row.body))
+                size += len(row.body)
+                if size >= limit_bytes:
+                    break
+        return found
+
+    def last_seq(self) -> int:
+        """The newest journal number."""
+        with self._read() as connection:
+            return connection.execute(select(func.max(schema.journal.c.seq))).scalar() or 0
+
+    def journal(self, since: int, limit: int = PAGE_LIMIT) -> list[Entry]:
+        """Journal entries after ``since``, in order."""
+        table = schema.journal
+        query = select(table).where(table.c.seq > since).order_by(table.c.seq).limit(min(limit, PAGE_LIMIT))
+        with self._read() as connection:
+            return [
+                Entry(row.seq, row.at_ms, row.operation, row.area, row.actor, row.body)
+                for row in connection.execute(query)
+            ]
+
+    # --- what people ask ----------------------------------------------------------------------------------------
+
+    def alarms(
+        self,
+        *,
+        scopes: Scopes = EVERYWHERE,
+        state: str | None = None,
+        rule: str | None = None,
+        device: str | None = None,
+        event: str | None = None,
+        span_ms: tuple[int | None, int | None] = (None, None),
+        after: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[Alarm]:
+        """Alarms that fired, newest first; ``after`` is (fired_at_ms, alarm_id) of the last one already had."""
+        table = schema.alarm
+        query = select(table).where(table.c.fired_at_ms.is_not(None), _within(table, scopes))
+        for column, wanted in (("state", state), ("rule_id", rule), ("device_id", device), ("event_id", event)):
+            if wanted is not None:
+                query = query.where(table.c[column] == wanted)
+        since_ms, until_ms = span_ms
+        if since_ms is not None:
+            query = query.where(or_(table.c.resolved_at_ms.is_(None), table.c.resolved_at_ms >= since_ms))
+        if until_ms is not None:
+            query = query.where(table.c.fired_at_ms < until_ms)
+        query = _newest_first(query, table, "fired_at_ms", "alarm_id", after, limit)
+        with self._read() as connection:
+            return [rows.to_alarm(row) for row in connection.execute(query).mappings()]
+
+    def alarm(self, alarm_id: str) -> Alarm:
+        """One alarm; raises :class:`NotFound`."""
+        return rows.to_alarm(self._one(schema.alarm, "alarm_id", alarm_id, "no_such_alarm"))
+
+    def events(
+        self,
+        *,
+        scopes: Scopes = EVERYWHERE,
+        state: str | None = None,
+        severity: str | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[GridEvent]:
+        """Grid events, newest first; ``after`` is (opened_at_ms, event_id) of the last one already had."""
+        table = schema.grid_event
+        query = select(table).where(_within(table, scopes))
+        for column, wanted in (("state", state), ("severity", severity)):
+            if wanted is not None:
+                query = query.where(table.c[column] == wanted)
+        query = _newest_first(query, table, "opened_at_ms", "event_id", after, limit)
+        with self._read() as connection:
+            return [rows.to_event(row) for row in connection.execute(query).mappings()]
+
+    def event(self, event_id: str) -> GridEvent:
+        """One grid event; raises :class:`NotFound`."""
+        return rows.to_event(self._one(schema.grid_event, "event_id", event_id, "no_such_event"))
+
+    def open_situation(self, scopes: Scopes, limit: int) -> tuple[int, list[GridEvent], list[Alarm]]:
+        """The open events and their alarms, with the journal number they are true at: one consistent snapshot."""
+        events, alarms = schema.grid_event, schema.alarm
+        open_events = select(events).where(events.c.state == "open", _within(events, scopes))
+        newest = open_events.order_by(events.c.opened_at_ms.desc()).limit(limit)
+        firing = (
+            select(alarms)
+            .where(alarms.c.state == "firing", alarms.c.fired_at_ms.is_not(None), _within(alarms, scopes))
+            .order_by(alarms.c.fired_at_ms.desc())
+            .limit(limit)
+        )
+        with self._read() as connection:
+            seq = connection.execute(select(func.max(schema.journal.c.seq))).scalar() or 0
+            return (
+                seq,
+                [rows.to_event(row) for row in connection.execute(newest).mappings()],
+                [rows.to_alarm(row) for row in connection.execute(firing).mappings()],
+            )
+
+    def counts(self, scopes: Scopes) -> dict[str, Any]:
+        """Open events by severity, and firing alarms."""
+        events, alarms = schema.grid_event, schema.alarm
+        by_severity = (
+            select(events.c.severity, func.count(), func.sum(events.c.unacknowledged_count > 0))
+            .where(events.c.state == "open", _within(events, scopes))
+            .group_by(events.c.severity)
+        )
+        firing = select(func.count()).where(alarms.c.state == "firing", _within(alarms, scopes))
+        with self._read() as connection:
+            found = connection.execute(by_severity).all()
+            return {
+                "open_events": {row[0]: row[1] for row in found},
+                "unacknowledged_events": sum(int(row[2]) for row in found),
+                "firing_alarms": connection.execute(firing).scalar_one(),
+            }
+
+    def dead_letters(self, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """Dead letters, newest first; ``before`` is the id of the last one already had."""
+        return self._list(schema.dead_letter, "dead_letter_id", before, limit)
+
+    def quarantine(self, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """Quarantined readings, newest first."""
+        return self._list(schema.quarantine, "quarantine_id", before, limit)
+
+    def unregistered(self, device_id: str | None = None, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Devices that were heard and are not registered, by id."""
+        table = schema.unregistered
+        query = select(table).where(table.c.device_id > after).order_by(table.c.device_id).limit(min(limit, PAGE_LIMIT))
+        if device_id is not None:
+            query = select(table).where(table.c.device_id == device_id)
+        with self._read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def ledger(self) -> dict[str, Any]:
+        """The ledger as it is stored; core adds what is in flight."""
+        with self._read() as connection:
+            found = connection.execute(select(schema.ledger)).all()
+        total = Tally()
+        for row in found:
+            total.add(Tally(*(getattr(row, name) for name in LEDGER_COLUMNS)))
+        return {"received": total.received, **asdict(total), "in_flight": 0}
+
+    def recount(self) -> dict[str, int]:
+        """Dead letters and quarantine as they lie there, to hold against the ledger."""
+        with self._read() as connection:
+            return {
+                "dead_lettered": connection.execute(select(func.count()).select_from(schema.dead_letter)).scalar_one(),
+                "quarantined": connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one(),
+            }
+
+    def _one(self, table: Table, column: str, value: str, code: str) -> Any:
+        with self._read() as connection:
+            row = connection.execute(select(table).where(table.c[column] == value)).mappings().first()
+        if row is None:
+            raise NotFound(code, value)
+        return row
+
+    def _list(self, table: Table, key: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+        query = select(table).order_by(table.c[key].desc()).limit(min(limit, PAGE_LIMIT))
+        if before is not None:
+            query = query.where(table.c[key] < before)
+        with self._read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _within(table: Table, scopes: Scopes) -> Any:
+    if "" in scopes:
+        return and_(True)
+    return or_(False, *(table.c.area.startswith(scope, autoescape=True) for scope in scopes))
+
+
+def _newest_first(
+    query: Select[Any], table: Table, time: str, key: str, after: tuple[int, str] | None, limit: int
+) -> Select[Any]:
+    if after is not None:
+        query = query.where(tuple_(table.c[time], table.c[key]) < after)
+    return query.order_by(table.c[time].desc(), table.c[key].desc()).limit(min(limit, PAGE_LIMIT))

@@ -1,0 +1,191 @@
+"""Tables of ``records.db``. One model for SQLite now and PostgreSQL later; changes go through the migrations."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+from sqlalchemy.types import BigInteger
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""``epoch``: identity of this database, renewed by a restore; ``trimmed``: last offset whose block is gone."""
+
+intake_block = Table(
+    "intake_block",
+    metadata,
+    Column("offset", Integer, primary_key=True, autoincrement=False),
+    Column("committed_at_ms", BigInteger, nullable=False),
+    Column("reading_count", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""One row per transaction, so that offsets have no gaps; a transaction without readings has an empty body."""
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("alarm_id", String(64), primary_key=True),
+    Column("rule_id", String(80), nullable=False),
+    Column("rule_version", String(32), nullable=False),
+    Column("scope", String(200), nullable=False),
+    Column("device_id", String(128), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("area", String(32), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("pending_at_ms", BigInteger, nullable=False),
+    Column("wake_at_ms", BigInteger),
+    Column("fired_at_ms", BigInteger),
+    Column("clear_since_ms", BigInteger),
+    Column("cleared_at_ms", BigInteger),
+    Column("resolved_at_ms", BigInteger),
+    Column("latched", Boolean, nullable=False),
+    Column("life_safety", Boolean, nullable=False),
+    Column("unverified", Boolean, nullable=False),
+    Column("acknowledged_at_ms", BigInteger),
+    Column("acknowledged_by", String(80)),
+    Column("confirmed_at_ms", BigInteger),
+    Column("confirmed_by", String(80)),
+    Column("outcome", String(16)),
+    Column("note", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("event_id", String(64)),
+    Column("revision", Integer, nullable=False),
+    Index("alarm_by_fired", "fired_at_ms", "alarm_id"),
+    Index("alarm_by_device", "device_id", "fired_at_ms"),
+    Index("alarm_by_event", "event_id"),
+    Index("alarm_active", "state", sqlite_where=text("state IN ('pending', 'firing')")),
+)
+
+grid_event = Table(
+    "grid_event",
+    metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("case_no", String(32), nullable=False, unique=True),
+    Column("incident_key", String(240), nullable=False),
+    Column("category", String(16), nullable=False),
+    Column("rule_id", String(80), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("area", String(32), nullable=False),
+    Column("device_id", String(128), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("alarm_count", Integer, nullable=False),
+    Column("firing_count", Integer, nullable=False),
+    Column("unacknowledged_count", Integer, nullable=False),
+    Column("unverified", Boolean, nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Column("closed_at_ms", BigInteger),
+    Column("closed_by", String(80)),
+    Column("closing_note", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Index("event_by_opened", "opened_at_ms", "event_id"),
+    Index("event_open", "incident_key", unique=True, sqlite_where=text("state = 'open'")),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("offset", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("area", String(32), nullable=False),
+    Column("alarm_id", String(64)),
+    Column("event_id", String(64)),
+    Column("actor", String(80)),
+    Column("body", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Immutable. ``body`` holds alarm and event as they stood after the change, and its detail."""
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("dead_letter_id", Integer, primary_key=True),
+    Column("offset", Integer, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("broker", String(32), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", Integer, primary_key=True),
+    Column("offset", Integer, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("gateway", String(128), nullable=False),
+    Column("device_id", String(128), nullable=False),
+    Column("body", JSON, nullable=False),
+)
+"""A list for people; the readings themselves lie in the blocks, marked as not entitled."""
+
+unregistered = Table(
+    "unregistered",
+    metadata,
+    Column("device_id", String(128), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("gateway", String(128), nullable=False),
+    Column("first_seen_at_ms", BigInteger, nullable=False),
+    Column("last_seen_at_ms", BigInteger, nullable=False),
+    Column("reading_count", Integer, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("broker", String(32), primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("stored", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("dead_lettered", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    Column("unchecked", BigInteger, nullable=False),
+    Column("redelivered", BigInteger, nullable=False),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+"""Numbers of the day for case numbers."""
+
+shard = Table(
+    "shard",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("offset", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Snapshots of the device windows; each is true as of its own offset."""
+
+follower = Table(
+    "follower",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("offset", Integer, nullable=False),
+)
+"""How far each follower of the blocks has come, as it told us over the link."""
+
+command = Table(
+    "command",
+    metadata,
+    Column("command_id", String(128), primary_key=True),
+    Column("offset", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Index("command_by_time", "at_ms"),
+)
+"""Commands carried out, so that a repeated one gets its first answer and acts once."""

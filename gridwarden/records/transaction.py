@@ -1,0 +1,107 @@
+"""What one batch, timer or command changes: everything that must be durable together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridwarden.model import Alarm, Change, DeadLetter, GridEvent, Reading
+
+LEDGER_COLUMNS = ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "redelivered")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Readings of one broker and lane, counted by what became of them.
+
+    ``stored + duplicate + dead_lettered + quarantined`` is what was received; ``unchecked`` are among the stored.
+    ``redelivered`` counts messages, not readings.
+    """
+
+    stored: int = 0
+    duplicate: int = 0
+    dead_lettered: int = 0
+    quarantined: int = 0
+    unchecked: int = 0
+    redelivered: int = 0
+
+    @property
+    def received(self) -> int:
+        """Readings accounted for; an undecodable payload counts as one."""
+        return self.stored + self.duplicate + self.dead_lettered + self.quarantined
+
+    def add(self, other: Tally) -> None:
+        """Add ``other`` into this one."""
+        for name in LEDGER_COLUMNS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class SeenUnregistered:
+    """An unregistered device as one batch saw it."""
+
+    kind: str
+    gateway: str
+    seen_at_ms: int
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One shard of device windows, true after this transaction."""
+
+    shard: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Answer:
+    """The answer to a command, kept under its id."""
+
+    command_id: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Everything that commits together and takes one offset."""
+
+    at_ms: int
+    """Our clock when the batch was judged; becomes ``committed_at_ms`` of the block."""
+    rows: bytes = b""
+    """Readings to store (the quarantined among them marked), as :func:`gridwarden.records.block.rows_json` made them."""
+    reading_count: int = 0
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    """Pending alarms that never fired."""
+    events: dict[str, GridEvent] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    quarantined: list[Reading] = field(default_factory=list)
+    unregistered: dict[str, SeenUnregistered] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
+    followers: dict[str, int] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    trim_through: int = 0
+    """Blocks up to this offset may go …"""
+    trim_before_ms: int = 0
+    """… if they were committed before this."""
+    messages: Sequence[Any] = ()
+    """What to acknowledge to the broker once this is durable; opaque here."""
+    announced: bool = False
+    """Whether its alarms were pushed as provisional while the records could not commit."""
+
+    def tally(self, broker: str, lane: str) -> Tally:
+        """The counts of one broker and lane, made at first use."""
+        return self.tallies.setdefault((broker, lane), Tally())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all would be written."""
+        return not (
+            self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
+            or self.quarantined or self.tallies or self.snapshot or self.followers or self.answers or self.trim_through
+        )  # fmt: skip

@@ -1,0 +1,271 @@
+"""The one writer of ``records.db``: a transaction in, its offset and its journal numbers out.
+
+Synchronous; core calls it from one worker thread. A commit that fails leaves nothing behind and is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from gridwarden.errors import RecordsUnavailable
+from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
+from gridwarden.records import block, rows, schema
+from gridwarden.records.database import connect, epoch
+from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
+
+COMMANDS_KEPT_MS = 7 * 86_400_000
+"""How long a repeated command still gets its first answer."""
+_TRIM_STEP = 200
+"""Blocks deleted in one transaction at most: a bounded share of its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Where a transaction came to lie."""
+
+    offset: int
+    first_seq: int
+    """Journal number of its first change; the others follow."""
+    spool_bytes: int
+    """What this transaction added to the blocks, less what it trimmed."""
+
+
+@dataclass(slots=True)
+class Start:
+    """What core needs to go on where it stopped."""
+
+    epoch: str
+    offset: int
+    alarms: list[Alarm]
+    events: list[GridEvent]
+    counters: dict[str, int]
+    ledger: dict[tuple[str, str], Tally]
+    followers: dict[str, int]
+    spool_bytes: int
+
+
+class Writer:
+    """Commits transactions. Not safe for two threads at once, and one process only (the data lock sees to it)."""
+
+    def __init__(self, data: Path) -> None:
+        self._engine = connect(data)
+        self._offset = 0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def start(self) -> Start:
+        """Read where things stand. To be called once, before the first commit."""
+        with self._engine.begin() as connection:
+            self._offset = connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
+            active = select(schema.alarm).where(schema.alarm.c.state.in_([AlarmState.PENDING, AlarmState.FIRING]))
+            opened = select(schema.grid_event).where(schema.grid_event.c.state == EventState.OPEN)
+            size = select(func.coalesce(func.sum(func.length(schema.intake_block.c.body)), 0))
+            return Start(
+                epoch(connection),
+                self._offset,
+                [rows.to_alarm(row) for row in connection.execute(active).mappings()],
+                [rows.to_event(row) for row in connection.execute(opened).mappings()],
+                {row.name: row.value for row in connection.execute(select(schema.counter))},
+                {(row.broker, row.lane): _tally(row) for row in connection.execute(select(schema.ledger))},
+                {row.name: row.offset for row in connection.execute(select(schema.follower))},
+                int(connection.execute(size).scalar_one()),
+            )
+
+    def shards(self) -> list[tuple[int, int, bytes]]:
+        """The snapshot shards: number, offset, body."""
+        with self._engine.begin() as connection:
+            return [(row.shard, row.offset, row.body) for row in connection.execute(select(schema.shard))]
+
+    def blocks_after(self, offset: int) -> Iterator[tuple[int, bytes]]:
+        """Offsets and bodies of the blocks after ``offset``, a few at a time."""
+        table = schema.intake_block
+        while True:
+            query = select(table.c.offset, table.c.body).where(table.c.offset > offset).order_by(table.c.offset)
+            with self._engine.begin() as connection:
+                found = connection.execute(query.limit(50)).all()
+            if not found:
+                return
+            yield from ((row.offset, row.body) for row in found)
+            offset = found[-1].offset
+
+    def alarms_of(self, event_id: str) -> list[Alarm]:
+        """The alarms that joined an event."""
+        query = select(schema.alarm).where(schema.alarm.c.event_id == event_id)
+        return self._alarms(query)
+
+    def alarm(self, alarm_id: str) -> Alarm | None:
+        """One alarm, whatever its state."""
+        return next(iter(self._alarms(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id))), None)
+
+    def event(self, event_id: str) -> GridEvent | None:
+        """One grid event, open or closed."""
+        query = select(schema.grid_event).where(schema.grid_event.c.event_id == event_id)
+        with self._engine.begin() as connection:
+            row = connection.execute(query).mappings().first()
+        return rows.to_event(row) if row else None
+
+    def answer(self, command_id: str) -> dict[str, Any] | None:
+        """The answer a command got when it was carried out; ``None`` when it is new."""
+        query = select(schema.command.c.answer).where(schema.command.c.command_id == command_id)
+        with self._engine.begin() as connection:
+            found: dict[str, Any] | None = connection.execute(query).scalar()
+        return found
+
+    def _alarms(self, query: Any) -> list[Alarm]:
+        with self._engine.begin() as connection:
+            return [rows.to_alarm(row) for row in connection.execute(query).mappings()]
+
+    def commit(self, transaction: Transaction) -> Committed:
+        """Make ``transaction`` durable, all of it or nothing.
+
+        Raises:
+            RecordsUnavailable: disk full, I/O error; the same transaction may be tried again.
+        """
+        offset = self._offset + 1
+        body = block.seal(transaction.rows) if transaction.rows else b""
+        try:
+            with self._engine.begin() as connection:
+                first_seq = _write(connection, transaction, offset, body)
+                trimmed = _trim(connection, transaction) if transaction.trim_through else 0
+        except DBAPIError as error:
+            raise RecordsUnavailable(str(error.orig)) from error
+        self._offset = offset
+        return Committed(offset, first_seq, len(body) - trimmed)
+
+
+def _write(connection: Connection, transaction: Transaction, offset: int, body: bytes) -> int:
+    at_ms = transaction.at_ms
+    connection.execute(
+        insert(schema.intake_block),
+        {"offset": offset, "committed_at_ms": at_ms, "reading_count": transaction.reading_count, "body": body},
+    )
+    _put(connection, schema.alarm, [rows.alarm_row(alarm) for alarm in transaction.alarms.values()])
+    _put(connection, schema.grid_event, [rows.event_row(event) for event in transaction.events.values()])
+    if transaction.forgotten:
+        connection.execute(
+            delete(schema.alarm).where(schema.alarm.c.alarm_id == bindparam("id")),
+            [{"id": alarm_id} for alarm_id in transaction.forgotten],
+        )
+    first_seq = _write_journal(connection, transaction, offset)
+    _write_aside(connection, transaction, offset)
+    _put(connection, schema.counter, [{"name": n, "value": v} for n, v in transaction.counters.items()])
+    _put(connection, schema.follower, [{"name": n, "offset": o} for n, o in transaction.followers.items()])
+    if transaction.snapshot:
+        snapshot = transaction.snapshot
+        _put(connection, schema.shard, [{"shard": snapshot.shard, "offset": offset, "body": snapshot.body}])
+    for answer in transaction.answers:
+        row = {"command_id": answer.command_id, "offset": offset, "at_ms": at_ms, "answer": answer.body}
+        connection.execute(insert(schema.command), row)
+        connection.execute(delete(schema.command).where(schema.command.c.at_ms < at_ms - COMMANDS_KEPT_MS))
+    return first_seq
+
+
+def _put(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
+    """Insert the rows, or overwrite those whose primary key is there."""
+    if not values:
+        return
+    statement = upsert(table)
+    keys = [column.name for column in table.primary_key]
+    others = {name: statement.excluded[name] for name in values[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), values)
+
+
+def _write_journal(connection: Connection, transaction: Transaction, offset: int) -> int:
+    last = connection.execute(select(func.coalesce(func.max(schema.journal.c.seq), 0))).scalar_one()
+    entries = [
+        {
+            "seq": last + number,
+            "offset": offset,
+            "at_ms": change.at_ms,
+            "operation": change.operation,
+            "area": change.area,
+            "alarm_id": change.alarm and change.alarm.alarm_id,
+            "event_id": change.event and change.event.event_id,
+            "actor": change.actor,
+            "body": rows.change_body(change),
+        }
+        for number, change in enumerate(transaction.changes, start=1)
+    ]
+    if entries:
+        connection.execute(insert(schema.journal), entries)
+    return int(last) + 1
+
+
+def _write_aside(connection: Connection, transaction: Transaction, offset: int) -> None:
+    if transaction.dead_letters:
+        connection.execute(
+            insert(schema.dead_letter),
+            [
+                {"offset": offset, "received_at_ms": letter.received_at_ms, "broker": letter.broker,
+                 "topic": letter.topic, "code": letter.code, "detail": letter.detail, "payload": letter.payload}
+                for letter in transaction.dead_letters
+            ],
+        )  # fmt: skip
+    if transaction.quarantined:
+        connection.execute(
+            insert(schema.quarantine),
+            [
+                {"offset": offset, "received_at_ms": reading.received_at_ms, "gateway": reading.gateway,
+                 "device_id": reading.device_id,
+                 "body": {"occurred_at_ms": reading.occurred_at_ms, "seq": reading.seq, "values": reading.values}}
+                for reading in transaction.quarantined
+            ],
+        )  # fmt: skip
+    _write_unregistered(connection, transaction)
+    _write_ledger(connection, transaction)
+
+
+def _write_unregistered(connection: Connection, transaction: Transaction) -> None:
+    if not transaction.unregistered:
+        return
+    statement = upsert(schema.unregistered)
+    statement = statement.on_conflict_do_update(
+        index_elements=["device_id"],
+        set_={
+            "kind": statement.excluded.kind,
+            "gateway": statement.excluded.gateway,
+            "last_seen_at_ms": statement.excluded.last_seen_at_ms,
+            "reading_count": schema.unregistered.c.reading_count + statement.excluded.reading_count,
+        },
+    )
+    connection.execute(
+        statement,
+        [
+            {"device_id": device_id, "kind": seen.kind, "gateway": seen.gateway, "first_seen_at_ms": seen.seen_at_ms,
+             "last_seen_at_ms": seen.seen_at_ms, "reading_count": seen.count}
+            for device_id, seen in transaction.unregistered.items()
+        ],
+    )  # fmt: skip
+
+
+def _write_ledger(connection: Connection, transaction: Transaction) -> None:
+    for (broker, lane), tally in transaction.tallies.items():
+        added = {name: getattr(tally, name) for name in LEDGER_COLUMNS}
+        statement = upsert(schema.ledger).values(broker=broker, lane=lane, **added)
+        sums = {name: schema.ledger.c[name] + statement.excluded[name] for name in LEDGER_COLUMNS}
+        connection.execute(statement.on_conflict_do_update(index_elements=["broker", "lane"], set_=sums))
+
+
+def _trim(connection: Connection, transaction: Transaction) -> int:
+    """Delete the oldest blocks that nobody needs any more; the bytes freed."""
+    table = schema.intake_block
+    oldest = select(table.c.offset, func.length(table.c.body).label("size")).where(
+        table.c.offset <= transaction.trim_through, table.c.committed_at_ms < transaction.trim_before_ms
+    )
+    found = connection.execute(oldest.order_by(table.c.offset).limit(_TRIM_STEP)).all()
+    if found:
+        connection.execute(delete(table).where(table.c.offset <= found[-1].offset))
+    return sum(row.size for row in found)
+
+
+def _tally(row: Any) -> Tally:
+    return Tally(*(getattr(row, name) for name in LEDGER_COLUMNS))

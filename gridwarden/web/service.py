@@ -1,0 +1,209 @@
+"""Web at work: opens its files, keeps the link, follows the records, serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.hub import Hub
+from api.services import Services
+from api.states import States
+from gridwarden.clock import SystemClock
+from gridwarden.config import Config
+from gridwarden.errors import GridwardenError, Unavailable
+from gridwarden.history import History
+from gridwarden.history.duckdb import DuckDBHistory
+from gridwarden.history.follower import follow
+from gridwarden.link import LinkClient, socket_path
+from gridwarden.office.accounts import Accounts
+from gridwarden.office.registry import Office
+from gridwarden.records.reader import Reader
+from gridwarden.web.absent import AbsentHistory
+from rules.rule import RuleSet
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+HOUSEKEEPING_S = 900
+Scope = MutableMapping[str, Any]
+_log = structlog.get_logger("web")
+
+
+class Web:
+    """Everything of the web process; ``run`` is its life."""
+
+    def __init__(self, config: Config, rules: RuleSet, page: Path) -> None:
+        self._config = config
+        self._rules = rules
+        self._page = page
+        self._followed = 0
+        self._news = asyncio.Event()
+        self._services: Services
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """Serve until cancelled."""
+        with open_services(self._config, self._rules, self._hear) as services:
+            self._services = services
+            services.on_registry_change = lambda: _tell_registry(services)
+            app = create_app(services, self._page)
+            http = self._config.http
+            local = socket_path(self._config.data, "web")
+            with contextlib.closing(_listen(http.host, http.port)) as listening, _fresh(local):
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(services.link.run(), name="web-link")
+                    tasks.create_task(services.hub.run(), name="web-hub")
+                    tasks.create_task(services.states.run(), name="web-states")
+                    tasks.create_task(self._follow(services), name="web-history")
+                    tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
+                    tasks.create_task(_serve(uvicorn_config(_local(app), uds=str(local))), name="web-local")
+                    tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
+
+    def _hear(self, frame: dict[str, Any]) -> None:
+        """Something from core: news, provisional alarms, the link itself."""
+        services = self._services
+        services.hub.wake()
+        self._news.set()
+        if "provisional" in frame:
+            services.hub.push_provisional(frame["provisional"])
+        if frame.get("link") == "up":
+            services.link.tell({"followed": {"history": self._followed}})
+
+    async def _follow(self, services: Services) -> None:
+        async def followed(offset: int) -> None:
+            self._followed = offset
+            services.link.tell({"followed": {"history": offset}})
+
+        history = services.history
+        if isinstance(history, AbsentHistory):
+            return
+        self._followed = await asyncio.to_thread(history.offset)
+        try:
+            await follow(services.reader, history, woken=self._news, clock=services.clock, on_followed=followed)
+        except GridwardenError as error:
+            # Loud, and not the end of web: whoever waits for an alarm must still get it.
+            _log.critical("the history no longer follows the records", error=str(error))
+
+    async def _keep_house(self, history: History) -> None:
+        settings = self._config.history
+        while True:
+            now_ms = SystemClock().now_ms()
+            try:
+                await asyncio.to_thread(history.seal, now_ms - round(settings.seal_after_h * HOUR_MS))
+                await asyncio.to_thread(history.retain, now_ms - settings.retention_days * DAY_MS)
+            except (Unavailable, OSError) as error:
+                _log.error("sealing failed; it is tried again", error=str(error))
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+
+def _tell_registry(services: Services) -> None:
+    version = services.office.version()
+    command = services.link.command(f"registry/{version}", "registry", {"version": version})
+    task = asyncio.ensure_future(command)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+@contextlib.contextmanager
+def open_services(config: Config, rules: RuleSet, hear: Callable[[dict[str, Any]], None]) -> Iterator[Services]:
+    """Open everything web works with, and close it at the end."""
+    data = config.data
+    clock = SystemClock()
+    with ExitStack() as stack:
+        reader = Reader(data)
+        stack.callback(reader.close)
+        office = stack.enter_context(Office.open(data / "office.db"))
+        history = _open_history(config)
+        stack.callback(history.close)
+        yield Services(
+            config, clock, reader, office, Accounts(office.database, clock), history,
+            LinkClient(socket_path(data, "core"), hear), Hub(reader), States(reader), rules, reader.epoch(),
+            frozenset(config.http.origins),
+        )  # fmt: skip
+
+
+def _open_history(config: Config) -> History:
+    settings = config.history
+    try:
+        return DuckDBHistory(config.data / "history", memory_limit=f"{settings.memory_mb}MB", threads=settings.threads)
+    except (GridwardenError, OSError) as error:
+        _log.critical("the history cannot be opened; alarms go on without it", error=str(error))
+        return cast("History", AbsentHistory(str(error)))
+
+
+@contextlib.contextmanager
+def _fresh(path: Path) -> Iterator[None]:
+    """A socket's path: what a killed process left there is removed, and what we leave too."""
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.setblocking(False)
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the whole process is ended by cancellation."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+
+def uvicorn_config(app: Any, uds: str | None = None) -> uvicorn.Config:
+    """Small frames, no compression of telemetry, a quick end."""
+    return uvicorn.Config(
+        app, uds=uds, log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=64 * 1024, ws_ping_interval=None,
+        timeout_graceful_shutdown=1, lifespan="off", backlog=512,
+    )  # fmt: skip
+
+
+async def _serve(
+    config: uvicorn.Config, sockets: list[socket.socket] | None = None, ready: asyncio.Event | None = None
+) -> None:
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets), name="uvicorn")
+    try:
+        while ready and not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it in no other way
+            await asyncio.sleep(0.01)
+        if ready:
+            ready.set()
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+def _local(app: FastAPI) -> Callable[[Scope, Any, Any], Awaitable[None]]:
+    """The same application for those who may open the data directory's socket: this machine's owner of the data."""
+
+    async def local(scope: Scope, receive: Any, send: Any) -> None:
+        scope["gridwarden.local"] = True
+        await app(scope, receive, send)
+
+    return local
+
+
+@asynccontextmanager
+async def local_app(config: Config, rules: RuleSet) -> AsyncIterator[Any]:
+    """The application for a command while nothing runs: opened here, for this one command."""
+    with open_services(config, rules, lambda _frame: None) as services:
+        yield _local(create_app(services, Path()))

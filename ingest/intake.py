@@ -1,0 +1,99 @@
+"""Messages to readings that can be judged: topic, body, registry, clock, values. No socket, no disk.
+
+Everything that is not a reading comes out as a dead letter with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gridwarden.clock import Clock
+from gridwarden.errors import DecodeError
+from gridwarden.kinds import KINDS, guess_kind
+from gridwarden.model import DeadLetter, Device, Quality, Reading
+from ingest import values as field_values
+from ingest.decode import Sent, decode_native, gateway_of
+
+
+class Payload(Protocol):
+    """What is needed of an MQTT message."""
+
+    topic: str
+    payload: bytes
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of what is believed."""
+
+    max_payload_bytes: int
+    max_ahead_ms: int
+    max_leap_ms: int | None
+    """With the replay clock: the furthest the input may leap; ``None``: the system clock rules."""
+    unbound_devices: Literal["accept", "quarantine"] = "accept"
+
+
+def read(
+    message: Payload, broker: str, devices: Mapping[str, Device], clock: Clock, bounds: Bounds
+) -> tuple[list[Reading], list[DeadLetter]]:
+    """The readings of one message, and what of it could not be read."""
+    try:
+        gateway = gateway_of(message.topic)
+    except DecodeError as error:
+        letter = DeadLetter(message.received_at_ms, broker, message.topic, error.code, error.detail, message.payload)
+        return [], [letter]
+    decoded = decode_native(message.payload, bounds.max_payload_bytes)
+    readings = [_reading(sent, gateway, message, devices, clock, bounds) for sent in decoded.readings]
+    if not decoded.rejected:
+        return readings, []
+    letters = [
+        DeadLetter(message.received_at_ms, broker, message.topic, rejected.code, rejected.detail, rejected.payload)
+        for rejected in decoded.rejected
+    ]
+    return readings, letters
+
+
+def _reading(
+    sent: Sent, gateway: str, message: Payload, devices: Mapping[str, Device], clock: Clock, bounds: Bounds
+) -> Reading:
+    device = devices.get(sent.device_id)
+    kind = _known_kind(device, sent)
+    values, quality = field_values.check(kind, sent.values)
+    received_at_ms, occurred_at_ms = _times(sent, message, clock, bounds)
+    if sent.bad_clock or (sent.at_ms is not None and occurred_at_ms != sent.at_ms):
+        quality["at"] = Quality.CLOCK
+    if sent.bad_seq:
+        quality["seq"] = Quality.WRONG_TYPE
+    return Reading(
+        sent.device_id, kind, gateway, occurred_at_ms, received_at_ms, sent.seq, sent.key, sent.keyed, values, quality,
+        registered=device is not None, entitled=device is None or _entitled(device, gateway, bounds),
+    )  # fmt: skip
+
+
+def _known_kind(device: Device | None, sent: Sent) -> str:
+    if device is not None:
+        return device.kind if device.kind in KINDS else ""
+    return guess_kind(set(sent.values))
+
+
+def _entitled(device: Device, gateway: str, bounds: Bounds) -> bool:
+    if device.gateway is None:
+        return bounds.unbound_devices == "accept"
+    return device.gateway == gateway
+
+
+def _times(sent: Sent, message: Payload, clock: Clock, bounds: Bounds) -> tuple[int, int]:
+    """Received and occurred time. A clock that cannot be true gives way to ours."""
+    if bounds.max_leap_ms is None:
+        received_at_ms = message.received_at_ms
+        believable = sent.at_ms is not None and sent.at_ms <= received_at_ms + bounds.max_ahead_ms
+        return received_at_ms, sent.at_ms if believable and sent.at_ms is not None else received_at_ms
+    now_ms = clock.now_ms()
+    ahead = sent.at_ms is not None and now_ms > 0 and sent.at_ms > now_ms + bounds.max_leap_ms
+    if sent.at_ms is None or ahead or sent.at_ms > message.received_at_ms + bounds.max_ahead_ms:
+        return now_ms or message.received_at_ms, now_ms or message.received_at_ms
+    clock.observe(sent.at_ms)
+    return clock.now_ms(), sent.at_ms
