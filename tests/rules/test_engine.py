@@ -140,6 +140,15 @@ def test_a_timer_fires_at_the_due_time_of_the_rule() -> None:
     assert fired.alarm.fired_at_ms == 10_000
 
 
+def test_the_timer_of_a_hold_that_was_broken_no_longer_counts() -> None:
+    core = Core(make({**HIGH, "clear_for": "10s"}))
+    for at_s, floor in ((0, 4), (1, 1), (5, 4), (8, 1)):
+        core.hear(at_s, floor=floor)
+    assert core.engine.advance(12_000) == []
+    (resolved,) = core.engine.advance(18_000)
+    assert resolved.alarm.resolved_at_ms == 18_000
+
+
 def test_a_rule_on_our_clock_goes_by_receipt() -> None:
     core = Core(make({**HIGH, "for": "10s", "clock": "received"}))
     core.hear(0, received_s=1000, floor=4)
