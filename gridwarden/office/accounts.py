@@ -1,15 +1,9 @@
-"""People and programs that may come in: passwords, server-side sessions, API tokens. Calls block: make them from threads.
-
-Of a token only its SHA-256 is stored; it has 256 random bits, so a slow hash would add nothing.
-"""
+"""People and programs that may come in: passwords, server-side sessions, API tokens. Calls block: make them from threads."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-import threading
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +17,11 @@ from gridwarden import areas as area_codes
 from gridwarden.access import Principal, Role
 from gridwarden.clock import Clock
 from gridwarden.errors import ConfigError, NotFound, Refused
+from gridwarden.office.credentials import NAME_LIMIT, Passwords, checked_name, checked_password, digest, normal
 from gridwarden.office.database import Database, OfficeUnavailable
 from gridwarden.office.schema import api_token, session, user_account
 from gridwarden.office.throttle import LoginThrottle
 
-PASSWORD_MIN, PASSWORD_MAX = 10, 128
-"""Characters. The upper bound keeps a request from making the hash work on megabytes."""
-NAME_LIMIT = 64
 IDLE_MS = 12 * 3_600_000
 """A session that nobody used for a shift is over."""
 LIFE_MS = 7 * 86_400_000
@@ -39,8 +31,6 @@ SEEN_EVERY_MS = 60_000
 SESSIONS_PER_USER = 50
 """The oldest give way."""
 TOKEN_PREFIX = "gw_"  # noqa: S105 - lets a scanner recognise a leaked token
-PARALLEL_HASHES = 2
-"""Each takes 64 MiB for a tenth of a second; a crowd at the door waits instead of filling the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +77,8 @@ class Accounts:
     def __init__(self, database: Database, clock: Clock, hasher: PasswordHash | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._hasher = hasher or PasswordHash((Argon2Hasher(),))
-        self._hashing = threading.BoundedSemaphore(PARALLEL_HASHES)
+        self._passwords = Passwords(hasher or PasswordHash((Argon2Hasher(),)))
         self._throttle = LoginThrottle()
-        # Verified when the name is unknown, so that the answer takes as long as for a known one.
-        self._nobodys_hash = self._hash(secrets.token_urlsafe())
 
     # Users
 
@@ -103,13 +90,13 @@ class Accounts:
         """
         user = User(
             f"u{secrets.token_hex(8)}",
-            _checked_name(name),
+            checked_name(name),
             Role(role),
             _checked_areas(areas),
             False,
             self._clock.now_ms(),
         )
-        hashed = self._hash(_checked_password(password))
+        hashed = self._passwords.hash(checked_password(password))
         with self._database.write() as connection:
             _insert_user(connection, user, hashed)
         return user
@@ -120,8 +107,8 @@ class Accounts:
             if _count_users(connection):
                 return None
         password = secrets.token_urlsafe(12)
-        user = User(f"u{secrets.token_hex(8)}", _checked_name(name), Role(role), ("",), False, self._clock.now_ms())
-        hashed = self._hash(password)
+        user = User(f"u{secrets.token_hex(8)}", checked_name(name), Role(role), ("",), False, self._clock.now_ms())
+        hashed = self._passwords.hash(password)
         with self._database.write() as connection:
             if _count_users(connection):  # someone else was faster
                 return None
@@ -168,7 +155,7 @@ class Accounts:
 
     def set_password(self, user_id: str, password: str) -> None:
         """Change the password; every session of the account ends, API tokens stay."""
-        hashed = self._hash(_checked_password(password))
+        hashed = self._passwords.hash(checked_password(password))
         self._update_user(user_id, {"password_hash": hashed}, end_sessions=True)
 
     def _update_user(self, user_id: str, values: dict[str, Any], *, end_sessions: bool) -> None:
@@ -188,13 +175,13 @@ class Accounts:
             TooManyAttempts: too many failures of this name from this address.
             Refused: ``bad_credentials``, whichever of the two is wrong, or the account is disabled.
         """
-        name = _normal(name)[: NAME_LIMIT + 1]
+        name = normal(name)[: NAME_LIMIT + 1]
         self._throttle.admit(name, address, self._clock.now_ms())
         with self._database.read() as connection:
             # What is not printable (half a character, say) cannot be looked up and is nobody's name.
             known = select(user_account).where(user_account.c.name == (name if name.isprintable() else ""))
             row = connection.execute(known).first()
-        right = self._verify(password, self._nobodys_hash if row is None else row.password_hash)
+        right = self._passwords.verify(password, None if row is None else row.password_hash)
         if row is None or not right or row.disabled:
             raise Refused("bad_credentials", "name or password is wrong")
         self._throttle.succeeded(name, address)
@@ -203,7 +190,7 @@ class Accounts:
     def _open_session(self, row: Row[Any]) -> SignIn:
         now_ms = self._clock.now_ms()
         token = secrets.token_urlsafe(32)
-        values = {"token_hash": _digest(token), "user_id": row.user_id, "created_at_ms": now_ms,
+        values = {"token_hash": digest(token), "user_id": row.user_id, "created_at_ms": now_ms,
                   "expires_at_ms": now_ms + LIFE_MS, "last_seen_at_ms": now_ms}  # fmt: skip
         with self._database.write() as connection:
             # The account may have been changed while the password was being checked.
@@ -225,30 +212,32 @@ class Accounts:
     def session_principal(self, token: str) -> Principal | None:
         """Who the session of ``token`` belongs to; ``None`` where it is unknown, over, or the account disabled."""
         now_ms = self._clock.now_ms()
-        digest = _digest(token)
+        hashed = digest(token)
         query = select(user_account, session.c.last_seen_at_ms).join(
             session, session.c.user_id == user_account.c.user_id
         )
-        query = query.where(session.c.token_hash == digest, ~_over(now_ms), user_account.c.disabled.is_(False))
+        query = query.where(session.c.token_hash == hashed, ~_over(now_ms), user_account.c.disabled.is_(False))
         with self._database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
         if now_ms - row.last_seen_at_ms >= SEEN_EVERY_MS:
-            self._note_seen(digest, now_ms)
+            self._note_seen(hashed, now_ms)
         return _principal(row)
 
-    def _note_seen(self, digest: bytes, now_ms: int) -> None:
+    def _note_seen(self, token_hash: bytes, now_ms: int) -> None:
         try:
             with self._database.write(wait_s=0) as connection:
-                connection.execute(update(session).where(session.c.token_hash == digest).values(last_seen_at_ms=now_ms))
+                connection.execute(
+                    update(session).where(session.c.token_hash == token_hash).values(last_seen_at_ms=now_ms)
+                )
         except OfficeUnavailable:
             return  # an import is at work: the next request will note it, no request waits for this
 
     def sign_out(self, token: str) -> None:
         """End the session of ``token``; nothing where there is none."""
         with self._database.write() as connection:
-            connection.execute(delete(session).where(session.c.token_hash == _digest(token)))
+            connection.execute(delete(session).where(session.c.token_hash == digest(token)))
 
     # API tokens
 
@@ -256,7 +245,7 @@ class Accounts:
         """A token that acts with the rights of ``user_id``, and its secret, told this once; raises :class:`NotFound`."""
         user = self.user(user_id)
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        values = {"token_hash": _digest(secret), "name": _checked_name(name), "user_id": user.user_id,
+        values = {"token_hash": digest(secret), "name": checked_name(name), "user_id": user.user_id,
                   "created_at_ms": self._clock.now_ms(), "revoked_at_ms": None}  # fmt: skip
         with self._database.write() as connection:
             connection.execute(insert(api_token).values(values))
@@ -272,7 +261,7 @@ class Accounts:
         """Who the API token belongs to; ``None`` where it is unknown or revoked, or the account disabled."""
         query = select(user_account).join(api_token, api_token.c.user_id == user_account.c.user_id)
         query = query.where(
-            api_token.c.token_hash == _digest(secret),
+            api_token.c.token_hash == digest(secret),
             api_token.c.revoked_at_ms.is_(None),
             user_account.c.disabled.is_(False),
         )
@@ -289,16 +278,6 @@ class Accounts:
         with self._database.write() as connection:
             if not connection.execute(statement.values(revoked_at_ms=self._clock.now_ms())).rowcount:
                 raise NotFound("not_found", token_id)
-
-    def _hash(self, password: str) -> str:
-        with self._hashing:
-            return self._hasher.hash(_password_bytes(password))
-
-    def _verify(self, password: str, hashed: str) -> bool:
-        fits = len(password) <= PASSWORD_MAX
-        with self._hashing:
-            right = self._hasher.verify(_password_bytes(password[:PASSWORD_MAX]), hashed)
-        return right and fits
 
 
 _TOKEN_ID_LENGTH = 16
@@ -321,38 +300,11 @@ def _insert_user(connection: Connection, user: User, hashed: str) -> None:
         raise Refused("name_taken", user.name) from error
 
 
-def _normal(text: str) -> str:
-    """Full-width and composed characters as their plain forms: input methods differ between machines."""
-    return unicodedata.normalize("NFKC", text).strip()
-
-
-def _password_bytes(password: str) -> bytes:
-    # Half a character (a lone surrogate) is no password anyone set; it must be wrong, not an error.
-    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
-
-
-def _checked_name(name: str) -> str:
-    normal = _normal(name)
-    if not 1 <= len(normal) <= NAME_LIMIT or not normal.isprintable():
-        raise Refused("invalid", f"name: 1 to {NAME_LIMIT} printable characters are expected")
-    return normal
-
-
-def _checked_password(password: str) -> str:
-    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        raise Refused("invalid", f"password: {PASSWORD_MIN} to {PASSWORD_MAX} characters are expected")
-    return password
-
-
 def _checked_areas(areas: Iterable[str]) -> tuple[str, ...]:
     try:
         return tuple(sorted({code and area_codes.check(code) for code in areas}))
     except ConfigError as error:
         raise Refused("invalid", f"areas: {error.reason}") from error
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _user(row: Row[Any]) -> User:

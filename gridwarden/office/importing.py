@@ -213,8 +213,6 @@ def _gather(connection: Connection, stage: Stage, reader: _Reader, progress: Pro
             progress(reader.source.share(), reader.read)
     except UNUSABLE as error:
         raise ConfigError(describe(error), path=path, place=f"{reader.source.unit} {reader.last}") from error
-    except ConfigError as error:
-        raise ConfigError(error.reason, path=path, place=error.place) from error
     progress(1.0, reader.read)
 
 

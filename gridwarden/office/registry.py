@@ -263,7 +263,7 @@ def _in_box(table: Table, here: tuple[float, float], radius_m: float) -> ColumnE
 
 def _by_kind(connection: Connection, table: Table, scopes: Sequence[str]) -> dict[str, int]:
     query = select(table.c.kind, func.count()).where(_within(table.c.area, scopes)).group_by(table.c.kind)
-    return dict(connection.execute(query.order_by(table.c.kind)).tuples().all())
+    return {str(kind): int(count) for kind, count in connection.execute(query.order_by(table.c.kind))}
 
 
 def _device(row: RowMapping) -> Device:

@@ -46,7 +46,7 @@ def read_registry(path: Path, after_version: int = -1) -> Registry | None:
         after_version: the version one has; ``None`` comes back where there is none newer.
 
     Raises:
-        Unavailable: the file cannot be read now, or changed all the time while it was read.
+        Unavailable: the file cannot be read (now), or changed all the time while it was read.
     """
     registry = _read(path, after_version) if path.exists() else Registry()
     return registry if registry is not None and registry.version > after_version else None
@@ -65,7 +65,7 @@ def _read(path: Path, after_version: int) -> Registry | None:
                 devices = _devices(connection, before)
                 if devices is not None:
                     return Registry(before, MappingProxyType(devices))
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise Unavailable(f"{path}: {error}") from error
     raise Unavailable(f"{path}: the registry changed {ATTEMPTS} times while it was read")
 

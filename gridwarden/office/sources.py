@@ -61,9 +61,22 @@ class Source(Protocol):
 def open_source(path: Path, encoding: str) -> Iterator[Source]:
     """The file at ``path``: ``.csv``, ``.geojson`` or ``.json``, each also with ``.gz``.
 
+    What the block finds wrong with it is told with its name too.
+
     Raises:
         ConfigError: missing, too large, another kind of file, or its beginning cannot be read.
     """
+    try:
+        with _open_source(path, encoding) as source:
+            yield source
+    except ConfigError as error:
+        if error.path is not None:
+            raise
+        raise ConfigError(error.reason, path=path, place=error.place) from error
+
+
+@contextmanager
+def _open_source(path: Path, encoding: str) -> Iterator[Source]:
     name = path.name.lower().removesuffix(".gz")
     opener = _OPENERS.get(Path(name).suffix)
     if opener is None:
@@ -77,8 +90,6 @@ def open_source(path: Path, encoding: str) -> Iterator[Source]:
             source = opener(_Bounded(unpacked, path), lambda: raw.tell() / max(1, size), encoding)
         except UNUSABLE as error:
             raise ConfigError(describe(error), path=path) from error
-        except ConfigError as error:
-            raise ConfigError(error.reason, path=path, place=error.place) from error
         yield source
 
 

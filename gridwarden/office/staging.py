@@ -48,6 +48,8 @@ class Stage:
 
     def merge(self, database: Database, connection: Connection, provided: list[str]) -> Tally:
         """Add and change what differs, in one transaction; raise the registry's version if anything does."""
+        if not self._rows:
+            return Tally(0, 0, 0, None)
         staged, names = self._table.c, list(self._defaults)
         rest = [name for name in provided if name != self._key]
         # WHERE true: without it SQLite reads ON CONFLICT as the ON of a join.
