@@ -17,6 +17,7 @@ from gridwarden.config import Broker, Tls
 from gridwarden.errors import BrokerUnavailable
 
 CHUNK_BYTES = 65_536
+"""More than a TLS record (16 kB), so that nothing stays behind in the TLS layer, where no selector sees it."""
 
 
 class Transport:
@@ -59,8 +60,7 @@ class Transport:
 
     def pending(self) -> int:
         """Bytes that were fetched and not yet read: the loop's selector does not know of them."""
-        left = len(self._chunk) - self._at
-        return left or (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
+        return len(self._chunk) - self._at
 
     def fileno(self) -> int:
         """For the loop's selector."""
