@@ -28,7 +28,17 @@ export async function post<T>(path: string, body: object): Promise<T> {
     return await request<T>('POST', path, body, headers);
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'no_connection') throw error;
-    return request<T>('POST', path, body, headers);
+    return await again<T>(path, body, headers);
+  }
+}
+
+async function again<T>(path: string, body: object, headers: Record<string, string>): Promise<T> {
+  try {
+    return await request<T>('POST', path, body, headers);
+  } catch (error) {
+    // The line may have broken after the server acted: that nothing was done would be a guess.
+    if (error instanceof Problem && error.code === 'no_connection') throw new Problem(0, 'outcome_unknown', error.detail);
+    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The live state of the page: the socket feeds the reducer, components read from here. */
 import { clock } from './clock.svelte';
 import { EMPTY, reduce, type Action, type State } from './reducer';
-import { Stream, SUBPROTOCOL, type Socket } from './stream';
+import { EVENTS_ID, Stream, SUBPROTOCOL, type Socket } from './stream';
 import type { Alarm, Frame, GridEvent } from './wire';
 
 /** A short break is no news; after this long without a socket it is said. */
@@ -15,6 +15,8 @@ class Live {
   state = $state.raw<State>(EMPTY);
   up = $state(false);
   closeCode = $state(0);
+  /** The code with which the server refused to tell events. */
+  refused = $state<string | null>(null);
   #downSinceMs = $state(Date.now());
   #heardAtMs = $state<number | null>(null);
   #scheduled = false;
@@ -88,6 +90,8 @@ class Live {
   #frame(frame: Frame, receivedAtMs: number): void {
     this.#heardAtMs = receivedAtMs;
     if (frame.t === 'hello' || frame.t === 'ping') clock.heard(frame.server_time, receivedAtMs);
+    if (frame.t === 'err' && frame.id === EVENTS_ID) this.refused = frame.code;
+    if (frame.t === 'sub_ok' && frame.id === EVENTS_ID) this.refused = null;
     this.#apply(frame);
   }
 

@@ -10,13 +10,39 @@ export interface Series {
 
 const numeric = (value: Value | undefined): number | null => (typeof value === 'number' ? value : null);
 
-/** Numbers over time; with a step the band from least to most goes with the mean. */
+/** A silence this many times the usual interval is a gap, not a line. */
+const GAP_INTERVALS = 5;
+
+/** Numbers over time; with a step the band from least to most goes with the mean. Silences break the line. */
 export function seriesOf(readings: Readings): Series {
   if ('mean' in readings) {
     const { t_ms: atMs, mean: middle, min: low, max: high } = readings;
-    return { atMs, middle, low, high };
+    return broken({ atMs, middle, low, high }, readings.step_ms * 1.5);
   }
-  return { atMs: readings.t_ms, middle: readings.value.map(numeric), low: null, high: null };
+  const { t_ms: atMs } = readings;
+  return broken({ atMs, middle: readings.value.map(numeric), low: null, high: null }, usualInterval(atMs) * GAP_INTERVALS);
+}
+
+function usualInterval(atMs: number[]): number {
+  const intervals = atMs.slice(1).map((at, i) => at - atMs[i]!);
+  return intervals.sort((a, b) => a - b)[Math.floor(intervals.length / 2)] ?? Infinity;
+}
+
+/** An empty point goes into every silence longer than `gapMs`, so that no line is drawn over it. */
+function broken(series: Series, gapMs: number): Series {
+  const starts = series.atMs.flatMap((at, i) => (i > 0 && at - series.atMs[i - 1]! > gapMs ? [i] : []));
+  if (starts.length === 0) return series;
+  const opened = <T>(values: T[], filler: (i: number) => T) => {
+    const at = new Set(starts);
+    return values.flatMap((value, i) => (at.has(i) ? [filler(i), value] : [value]));
+  };
+  const blank = (values: (number | null)[] | null) => values && opened<number | null>(values, () => null);
+  return {
+    atMs: opened(series.atMs, (i) => series.atMs[i - 1]! + 1),
+    middle: blank(series.middle)!,
+    low: blank(series.low),
+    high: blank(series.high),
+  };
 }
 
 /** Least, most and last of what is there, for those who do not see the chart; `null` for an empty series. */

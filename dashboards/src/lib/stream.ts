@@ -6,11 +6,13 @@
 import type { Frame } from './wire';
 
 export const SUBPROTOCOL = 'gridwarden.v1';
-const EVENTS_ID = 1;
+export const EVENTS_ID = 1;
 /** A server that is silent this long after a ping was due is dead (the figure centrifuge uses). */
 export const SILENCE_MS = 10_000;
 export const BACKOFF_FIRST_MS = 500;
 export const BACKOFF_LONGEST_MS = 20_000;
+/** A line that held this long was a good one: after it the first try goes at once again. */
+const GOOD_AFTER_MS = 5000;
 const PING_DEFAULT_MS = 15_000;
 
 export const CLOSE = { badFrame: 4400, notSignedIn: 4401, forbidden: 4403, subprotocol: 4406, tooMany: 4429 } as const;
@@ -51,6 +53,7 @@ export function backoffMs(tries: number, random: () => number): number {
 export class Stream {
   #socket: Socket | null = null;
   #greeted = false;
+  #greetedAtMs = 0;
   #running = false;
   #tries = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -129,7 +132,7 @@ export class Stream {
 
   #greet(hello: Extract<Frame, { t: 'hello' }>): void {
     this.#greeted = true;
-    this.#tries = 0;
+    this.#greetedAtMs = this.hooks.now();
     this.#pingMs = hello.ping_s * 1000;
     this.#heard();
     this.hooks.line(true, 0);
@@ -160,11 +163,10 @@ export class Stream {
 
   /** The line is gone, by whoever's doing; come back unless told to stop. */
   #lost(code: number): void {
+    // A server that greets and falls over must not be called back without a pause.
+    if (this.#greeted && this.hooks.now() - this.#greetedAtMs >= GOOD_AFTER_MS) this.#tries = 0;
     this.#drop(code, true);
-    if (!this.#running) return;
-    // Not signed in: another try brings the same answer, so whoever owns the session decides.
-    if (code === CLOSE.notSignedIn) return;
-    this.#schedule();
+    if (this.#running) this.#schedule();
   }
 
   #drop(code: number, tell: boolean): void {

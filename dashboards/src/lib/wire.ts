@@ -163,7 +163,9 @@ export interface Ledger {
   in_flight: number;
   redelivered?: number;
   unchecked?: number;
-  history_lag?: number | null;
+  /** `down`: core did not answer, these are the figures last stored. */
+  core?: 'up' | 'down';
+  history_lag?: { transactions: number | null; complete_until: string | null; lag_s: number | null };
 }
 
 /** Frames from the server. */
