@@ -207,7 +207,10 @@ async def fails(
     async def on_followed(offset: int) -> None: ...
 
     with pytest.raises(error, match=match) as caught:
-        await follow(records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=on_followed, pause_s=0)
+        async with asyncio.timeout(20):
+            await follow(
+                records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=on_followed, pause_s=0
+            )
     return caught
 
 
