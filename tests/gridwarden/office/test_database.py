@@ -26,6 +26,7 @@ def count(database: Database) -> int:
 def test_settings_hold_on_every_connection(database: Database) -> None:
     with database.read() as one, database.read() as two:
         for connection in (one, two):
+            assert connection.connection.dbapi_connection.isolation_level is None
             for name, value in [
                 ("journal_mode", "wal"),
                 ("synchronous", 2),

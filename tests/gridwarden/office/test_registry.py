@@ -145,6 +145,14 @@ def test_nearest_is_what_measuring_all_would_find(tmp_path_factory, points, here
         assert got == want
 
 
+def test_the_corner_of_a_box_is_not_nearer_than_what_lies_outside(office: Office) -> None:
+    """Within 1 km on both axes, so first found, but 1.3 km away; the other one lies 1.1 km to the north."""
+    office.upsert_resource(Resource("corner", "micro_station", lon=120 + 0.0095, lat=30 + 0.0085))
+    office.upsert_resource(Resource("north", "micro_station", lon=120, lat=30.0099))
+    [(resource, metres)] = office.nearest_resources(120, 30, limit=1)
+    assert (resource.resource_id, round(metres)) == ("north", 1101)
+
+
 def test_nearest_by_kind_and_scope(office: Office) -> None:
     office.upsert_resource(Resource("near", "hydrant", area=OTHER, lon=120.0, lat=30.0))
     office.upsert_resource(Resource("far", "micro_station", area=GRID, lon=120.5, lat=30.0))
