@@ -78,7 +78,8 @@ class Publisher:
     Args:
         address: the broker.
         window: most messages in flight; :meth:`publish` waits when it is full.
-        patience_s: how long there may be no connection before :class:`BrokerUnavailable` is raised.
+        patience_s: how long there may be no connection, or connections that break before anything is acknowledged,
+            until :class:`BrokerUnavailable` is raised.
         account: the account to keep, if not one of its own.
     """
 
@@ -93,7 +94,8 @@ class Publisher:
         self._sends: dict[int, asyncio.Task[None]] = {}
         self._next_unsent = 0
         self._client: aiomqtt.Client | None = None
-        self._failure: BrokerUnavailable | None = None
+        self._progress_at = 0.0
+        self._failure: BrokerUnavailable | ValueError | None = None
         self._connected = asyncio.Event()
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
@@ -137,9 +139,14 @@ class Publisher:
             devices: the device of each reading in ``payload``, for the account.
 
         Raises:
-            BrokerUnavailable: there has been no connection for ``patience_s``.
+            BrokerUnavailable: nothing could be delivered for ``patience_s``.
+            ValueError: an earlier message was no MQTT message (topic empty or with a wildcard, payload too long).
         """
         await self._wait(self._room)
+        while len(self._unacknowledged) >= self._window:  # several may have waited for one place
+            await self._wait(self._room)
+        if not self._unacknowledged:
+            self._progress_at = asyncio.get_running_loop().time()
         number = self.account.messages
         self.account.messages += 1
         self.account.readings += len(devices)
@@ -173,8 +180,13 @@ class Publisher:
             await client.publish(message.topic, message.payload, qos=1, timeout=math.inf)
         except aiomqtt.MqttError:
             return  # the connection broke: the keeper hears of it too and publishes it again
+        except ValueError as error:
+            self._failure = error
+            self._wake_all()
+            return
         finally:
             self._sends.pop(number, None)
+        self._progress_at = asyncio.get_running_loop().time()
         del self._unacknowledged[number]
         self.account.messages_acknowledged += 1
         self.account.readings_acknowledged += message.readings
@@ -184,23 +196,31 @@ class Publisher:
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
-        waits, lost_at = backoff(), loop.time()
+        waits, progress_at = backoff(), loop.time()
+        self._progress_at = progress_at
         while True:
             try:
                 async with self._new_client() as client:
-                    waits = backoff()
                     await self._serve(client)
             except aiomqtt.MqttError as error:
-                refused = isinstance(error, MqttConnectError)
-                if self._client is not None:
-                    lost_at = loop.time()
-                    _log.info("connection to the broker lost: %s", error)
-                elif loop.time() - lost_at > self._patience_s or (refused and not self.account.connections):
+                if self._is_hopeless(error, loop.time()):
                     self._fail(error)
                     return
+                _log.info("no connection to the broker: %s", error)
             finally:
                 await self._stop_sends()
+            if self._progress_at > progress_at:
+                # A broker that lets us in and throws us out again must not be hammered: only progress resets it.
+                waits, progress_at = backoff(), self._progress_at
             await asyncio.sleep(next(waits))
+
+    def _is_hopeless(self, error: aiomqtt.MqttError, now: float) -> bool:
+        if isinstance(error, MqttConnectError) and not self.account.connections:
+            return True  # refused from the start: waiting does not mend a password
+        was_idle = self._client is not None and not self._unacknowledged
+        if was_idle:
+            self._progress_at = now
+        return now - self._progress_at > self._patience_s
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         """Publish what is unacknowledged again, then stay until the connection breaks."""

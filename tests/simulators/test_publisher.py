@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import aiomqtt
 import pytest
@@ -18,13 +20,20 @@ def _address(port: int) -> Address:
     return Address(port=port, client_id="test-publisher")
 
 
+@contextlib.asynccontextmanager
+async def _publishing(port: int, **options: Any) -> AsyncIterator[Publisher]:
+    """A publisher that may not hang: a message that is never acknowledged ends the test."""
+    async with asyncio.timeout(20), Publisher(_address(port), **options) as publisher:
+        yield publisher
+
+
 async def _publish(publisher: Publisher, numbers: range) -> None:
     for number in numbers:
         await publisher.publish(TOPIC, b"%d" % number, [f"DEV-{number % 3}"])
 
 
 async def test_keeps_an_account_of_what_was_acknowledged(scripted_broker: "ScriptedBroker") -> None:
-    async with Publisher(_address(scripted_broker.port)) as publisher:
+    async with _publishing(scripted_broker.port) as publisher:
         await _publish(publisher, range(10))
         await publisher.publish(TOPIC, b"[]", ["DEV-0", "DEV-0"])
     account = publisher.account
@@ -38,7 +47,7 @@ async def test_keeps_an_account_of_what_was_acknowledged(scripted_broker: "Scrip
 async def test_repeats_in_order_what_a_broken_connection_left_unacknowledged(scripted_broker: "ScriptedBroker") -> None:
     scripted_broker.acknowledges = lambda number: number < 5 or number >= 12
     scripted_broker.cuts = lambda number: number == 11
-    async with Publisher(_address(scripted_broker.port)) as publisher:
+    async with _publishing(scripted_broker.port) as publisher:
         await _publish(publisher, range(40))
     sent = [int(payload) for _, payload in scripted_broker.received]
     assert sent[:12] == list(range(12))
@@ -51,7 +60,7 @@ async def test_repeats_in_order_what_a_broken_connection_left_unacknowledged(scr
 async def test_survives_many_breaks_without_losing_or_reordering(scripted_broker: "ScriptedBroker") -> None:
     scripted_broker.cuts = lambda number: number % 97 == 96
     scripted_broker.acknowledges = lambda number: number % 97 < 60 or number > 600
-    async with Publisher(_address(scripted_broker.port), window=50) as publisher:
+    async with _publishing(scripted_broker.port, window=50) as publisher:
         await _publish(publisher, range(300))
     sent = [int(payload) for _, payload in scripted_broker.received]
     assert list(dict.fromkeys(sent)) == list(range(300))
@@ -62,7 +71,7 @@ async def test_the_window_bounds_what_is_in_flight(scripted_broker: "ScriptedBro
     scripted_broker.acknowledges = lambda _: False
     publisher = Publisher(_address(scripted_broker.port), window=7)
     with pytest.raises(TimeoutError):
-        async with publisher, asyncio.timeout(0.5):
+        async with asyncio.timeout(0.5), publisher:
             await _publish(publisher, range(100))
     assert publisher.account.messages == 7
     assert len(scripted_broker.received) == 7
@@ -71,21 +80,36 @@ async def test_the_window_bounds_what_is_in_flight(scripted_broker: "ScriptedBro
 async def test_says_at_once_that_the_broker_refuses(scripted_broker: "ScriptedBroker") -> None:
     scripted_broker.connack_code = 5
     with pytest.raises(BrokerUnavailable, match="test-publisher"):
-        async with Publisher(_address(scripted_broker.port)):
+        async with _publishing(scripted_broker.port):
             pytest.fail("was let in")
 
 
 async def test_gives_up_when_nobody_listens(closed_port: int) -> None:
     with pytest.raises(BrokerUnavailable):
-        async with Publisher(_address(closed_port), patience_s=0.2):
+        async with _publishing(closed_port, patience_s=0.2):
             pytest.fail("connected")
+
+
+async def test_gives_up_on_a_broker_that_takes_nothing(scripted_broker: "ScriptedBroker") -> None:
+    scripted_broker.acknowledges = lambda _: False
+    scripted_broker.cuts = lambda _: True
+    with pytest.raises(BrokerUnavailable):
+        async with _publishing(scripted_broker.port, patience_s=0.3) as publisher:
+            await _publish(publisher, range(3))
+    assert publisher.account.messages_acknowledged == 0
+
+
+async def test_says_that_a_message_is_none(scripted_broker: "ScriptedBroker") -> None:
+    with pytest.raises(ValueError, match="Publish topic cannot contain wildcards"):
+        async with _publishing(scripted_broker.port) as publisher:
+            await publisher.publish("gridwarden/v1/+/up", b"", [])
 
 
 async def test_an_exception_leaves_without_waiting(scripted_broker: "ScriptedBroker") -> None:
     scripted_broker.acknowledges = lambda _: False
 
     async def fail_halfway() -> None:
-        async with Publisher(_address(scripted_broker.port)) as publisher:
+        async with _publishing(scripted_broker.port) as publisher:
             await _publish(publisher, range(3))
             raise LookupError
 
@@ -103,7 +127,7 @@ async def test_nothing_is_lost_when_the_broker_is_killed(nats_server: "NatsServe
     session = {"identifier": "reader", "clean_session": False}
     async with aiomqtt.Client("127.0.0.1", nats_server.port, **session) as reader:
         await reader.subscribe(TOPIC, qos=1)
-    async with Publisher(_address(nats_server.port)) as publisher:
+    async with _publishing(nats_server.port) as publisher:
         await _publish(publisher, range(1000))
         await asyncio.to_thread(nats_server.kill)
         killed_at = publisher.account.messages_acknowledged

@@ -1,3 +1,4 @@
+import asyncio
 import csv
 import gzip
 import json
@@ -58,7 +59,8 @@ async def _play(broker: "ScriptedBroker", path: Path, **options: Any) -> ReplayA
     given = {"mapping": MAPPING, **options}
     pace = given.pop("pace", None)
     clock = given.pop("clock", None)
-    return await replay(Options(path, address=Address(port=broker.port), **given), pace=pace, clock=clock)
+    async with asyncio.timeout(20):
+        return await replay(Options(path, address=Address(port=broker.port), **given), pace=pace, clock=clock)
 
 
 async def test_publishes_the_native_shape_in_file_order(scripted_broker: "ScriptedBroker", tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ async def test_through_a_real_broker(nats_server: "NatsServer", tmp_path: Path) 
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(b"id,t,x\n" + b"".join(b"D%d,%d,%d\n" % (n % 7, n, n) for n in range(500))))
     address = {"hostname": "127.0.0.1", "port": nats_server.port}
-    async with aiomqtt.Client(**address) as reader:
+    async with asyncio.timeout(20), aiomqtt.Client(**address) as reader:
         await reader.subscribe("gridwarden/v1/+/up", qos=1)
         account = await replay(Options(path, MAPPING, Address(port=nats_server.port), batch=8))
         bodies: list[Any] = []

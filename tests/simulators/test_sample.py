@@ -90,6 +90,16 @@ def test_the_ground_truth_is_true(sample: Sample) -> None:
             assert incident.begin_at_ms <= row["at"] <= incident.end_at_ms, name
 
 
+def test_nothing_ordinary_is_said_in_the_middle_of_an_incident(sample: Sample) -> None:
+    ordinary = {"rsrp_dbm", "water_temp_c", "machine_room_c"}
+    incidents = {incident.device_id: incident for incident in sample.incidents}
+    for row in sample.readings:
+        incident = incidents.get(row["device"])
+        if incident and incident.begin_at_ms <= row["at"] <= incident.end_at_ms:
+            assert not ordinary & row["values"].keys(), incident
+            assert row["values"].get("load_pct", 0) <= 25, "somebody rides a lift that is stuck"
+
+
 def test_command_line_writes_the_same_bytes_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, again = tmp_path / "day.jsonl.gz", tmp_path / "again.jsonl.gz"
     extra = {name: tmp_path / name for name in ("devices", "areas", "truth")}
