@@ -353,5 +353,13 @@ def client_id(broker: Broker, topic_filter: str, lane: Lane) -> str:
 
 def sessions(broker: Broker, arrived: asyncio.Event, clock: Clock | None = None) -> list[PahoSession]:
     """A session for each filter of ``broker``, alarms first."""
-    lanes = ((Lane.ALARM, broker.alarm), (Lane.TELEMETRY, broker.telemetry))
-    return [PahoSession(broker, one, lane, arrived, clock) for lane, filters in lanes for one in filters]
+    return [PahoSession(broker, one, lane, arrived, clock) for lane, one in _filters(broker)]
+
+
+def client_ids(broker: Broker) -> list[str]:
+    """The ids of :func:`sessions`."""
+    return [client_id(broker, one, lane) for lane, one in _filters(broker)]
+
+
+def _filters(broker: Broker) -> list[tuple[Lane, str]]:
+    return [*((Lane.ALARM, one) for one in broker.alarm), *((Lane.TELEMETRY, one) for one in broker.telemetry)]

@@ -84,7 +84,7 @@ async def connect(broker: Broker, timeout_s: float) -> Transport:
         BrokerUnavailable: it cannot be reached in time, or does not show a certificate we trust.
     """
     try:
-        context = None if broker.tls is None else _context(broker.tls)
+        context = None if broker.tls is None else tls_context(broker.tls)
         async with asyncio.timeout(timeout_s):
             sock = await _connect(broker.host, broker.port)
             try:
@@ -117,8 +117,8 @@ async def _connect(host: str, port: int) -> socket.socket:
     raise failure or OSError("no address")
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    """Read at every connect, so that a renewed certificate is taken up."""
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """What ``tls`` asks for; read at every connect, so that a renewed certificate is taken up."""
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
