@@ -215,7 +215,7 @@ class Publisher:
             await asyncio.sleep(next(waits))
 
     def _is_hopeless(self, error: aiomqtt.MqttError, now: float) -> bool:
-        if isinstance(error, MqttConnectError) and not self.account.connections:
+        if isinstance(error, MqttConnectError) and not self._connected.is_set():
             return True  # refused from the start: waiting does not mend a password
         was_idle = self._client is not None and not self._unacknowledged
         if was_idle:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -112,30 +112,58 @@ class Pace:
 
 
 async def replay(
-    options: Options, progress: Progress | None = None, *, clock: Clock | None = None, pace: Pace | None = None
+    options: Options,
+    progress: Progress | None = None,
+    *,
+    clock: Clock | None = None,
+    pace: Pace | None = None,
+    account: ReplayAccount | None = None,
+    stop: asyncio.Event | None = None,
 ) -> ReplayAccount:
-    """Play the file; returns when everything is acknowledged.
+    """Play the file; returns when everything published is acknowledged.
+
+    Args:
+        options: what to play and where to.
+        progress: called now and then with the account.
+        clock: for ``shift="now"``.
+        pace: when readings are due, if not by the options' speed.
+        account: the account to keep, if not one of its own.
+        stop: once set nothing more is published.
 
     Raises:
         ConfigError: the file or its mapping cannot be used, or, with ``strict``, a row cannot.
         BrokerUnavailable: no connection for a minute, or refused.
     """
-    account = ReplayAccount()
+    account = account or ReplayAccount()
+    stop = stop or asyncio.Event()
     reader = _Reader(options, account)
     reader.check()
     shift_ms = reader.shift_ms(clock or SystemClock())
     async with Publisher(options.address, window=options.window, account=account) as publisher:
-        player = _Player(publisher, options, pace or Pace(options.speed), progress)
+        player = _Player(publisher, options, pace or Pace(options.speed, sleep=_sleep_until(stop)), progress)
         loop = 0
         while not options.loops or loop < options.loops:
             for mapped in reader.rows():
+                if stop.is_set():
+                    break
                 await player.play(mapped, shift_ms + loop * reader.loop_every_ms())
             await player.flush()
             loop += 1
-            if not account.readings:
+            if stop.is_set() or not account.readings:
                 break  # nothing to play: without end would be without end
     player.report(at_once=True)
     return account
+
+
+def _sleep_until(stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
+    """A sleep that ends early when ``stop`` is set."""
+
+    async def sleep(seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stop.wait()
+
+    return sleep
 
 
 class _Reader:

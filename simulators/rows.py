@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from gridwarden.errors import ConfigError
 
 
-class BadLine(Exception):  # noqa: N818 - it is a fact about a line, handed over as a value
+class BadLine(Exception):
     """A line that is no row at all."""
 
 

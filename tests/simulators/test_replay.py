@@ -147,6 +147,16 @@ async def test_loops_go_on_in_time_and_seq(
     assert account.rows == 4
 
 
+async def test_one_account_over_two_files(scripted_broker: "ScriptedBroker", tmp_path: Path) -> None:
+    account = ReplayAccount()
+    path = _csv(tmp_path, "A,1000,1", "B,3000,2")
+    options = Options(path, MAPPING, Address(port=scripted_broker.port))
+    for _ in range(2):
+        assert await replay(options, account=account) is account
+    assert (account.rows, account.readings_acknowledged, account.connections) == (4, 4, 2)
+    assert account.devices == {"A": 2, "B": 2}
+
+
 async def test_an_endless_loop_over_nothing_ends(scripted_broker: "ScriptedBroker", tmp_path: Path) -> None:
     account = await _play(scripted_broker, _csv(tmp_path), loops=0)
     assert account.rows == 0
