@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -97,10 +98,25 @@ def is_running(data: Path) -> bool:
         return True
 
 
-def prepare(data: Path) -> tuple[str, str] | None:
+def embedded_address(data: Path) -> tuple[str, int]:
+    """Host and port of the embedded broker of the instance that runs on ``data``.
+
+    Raises:
+        Unavailable: it is not up yet.
+    """
+    try:
+        found = json.loads((data / "running.json").read_text())
+        return str(found["mqtt_host"]), int(found["mqtt_port"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable(f"the broker of {data} is not up yet; try again") from error
+
+
+def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
     """Bring both databases to this program's schema; name and password of the first account if it was made now."""
     database.migrate(data)
     with Office.open(data / "office.db") as office:
+        if not first_user:
+            return None
         made = Accounts(office.database, SystemClock()).ensure_first_user()
     return (made[0].name, made[1]) if made else None
 
@@ -115,6 +131,8 @@ async def running(installation: Installation, *, single: bool = False) -> AsyncI
         embedded = None
         if config.embedded.enabled:
             embedded = await stack.enter_async_context(EmbeddedBroker(config.embedded, config.data))
+            facts = {"mqtt_host": embedded.host, "mqtt_port": embedded.mqtt_port}
+            stack.enter_context(_told(config.data / "running.json", facts))
         handover = Handover(
             config_path=installation.config_path,
             overrides=installation.overrides,
@@ -135,6 +153,16 @@ async def running(installation: Installation, *, single: bool = False) -> AsyncI
         finally:
             for task in started:
                 task.cancel()
+
+
+@contextmanager
+def _told(path: Path, facts: dict[str, Any]) -> Iterator[None]:
+    """Where commands of this machine find what was decided at the start."""
+    path.write_text(json.dumps(facts))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ class LinkServer:
         finally:
             server.close()
             for peer in tuple(self._peers):
-                peer.close()
+                peer.end()
             path.unlink(missing_ok=True)
 
     def wake(self, offset: int, seq: int) -> None:
@@ -81,22 +81,27 @@ class LinkServer:
             peer.stir()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = _Peer(writer)
+        peer = _Peer(writer, asyncio.current_task())
         self._peers.add(peer)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(peer.send(), name="link-send")
-                with contextlib.suppress(ConnectionError, ValueError):
-                    async for line in _lines(reader):
-                        frame = from_json(line)
-                        if "command" in frame:
-                            tasks.create_task(self._carry_out(peer, frame), name=f"link-{frame['command']}")
-                        else:
-                            self._hear(frame)
-                sending.cancel()
+            await self._serve_peer(peer, reader)
+        except asyncio.CancelledError:
+            pass  # the end of the server; asyncio's streams would log it as an error of ours
         finally:
             self._peers.discard(peer)
             peer.close()
+
+    async def _serve_peer(self, peer: _Peer, reader: asyncio.StreamReader) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(peer.send(), name="link-send")
+            with contextlib.suppress(ConnectionError, ValueError):
+                async for line in _lines(reader):
+                    frame = from_json(line)
+                    if "command" in frame:
+                        tasks.create_task(self._carry_out(peer, frame), name=f"link-{frame['command']}")
+                    else:
+                        self._hear(frame)
+            sending.cancel()
 
     async def _carry_out(self, peer: _Peer, frame: Frame) -> None:
         try:
@@ -113,7 +118,8 @@ class LinkServer:
 
 
 class _Peer:
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
         self.wake: Frame | None = None
         self.pushes: list[Frame] = []
         self._stirred = asyncio.Event()
@@ -124,6 +130,11 @@ class _Peer:
 
     def close(self) -> None:
         self._writer.close()
+
+    def end(self) -> None:
+        self.close()
+        if self._task:
+            self._task.cancel()
 
     async def send(self) -> None:
         with contextlib.suppress(ConnectionError):

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridwarden.broker.credentials import INGESTER, SUPERVISOR, Credentials
+from gridwarden.broker.credentials import INGESTER, REPLAYER, SUPERVISOR, Credentials
 
 ACK_WAIT_S = 2
 """After this long without an acknowledgement a message is sent again. It is also how late the oldest messages may
@@ -38,6 +38,8 @@ def render(ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, 
     users = [_user(SUPERVISOR, credentials.supervisor, "STANDARD"),
              _user(INGESTER, credentials.ingester, "MQTT", publish={"deny": [">"]},
                    subscribe={"allow": [*FILTERS, "$MQTT.sub.>"]}),
+             _user(REPLAYER, credentials.replayer, "MQTT", publish={"allow": ["gridwarden.v1.>"]},
+                   subscribe={"deny": [">"]}),
              *(_gateway(name, password) for name, password in sorted(credentials.gateways.items()))]  # fmt: skip
     mqtt = _quoted(f"{_bracketed(ports.host)}:{ports.mqtt}")
     waits = f'ack_wait: "{ACK_WAIT_S}s", downgrade_qos2_subscribe: true'

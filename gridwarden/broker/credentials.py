@@ -23,6 +23,8 @@ SUPERVISOR = "supervisor"
 """Sets and verifies the bound of the message stream; never speaks MQTT."""
 INGESTER = "ingester"
 """Takes telemetry in; may publish nothing."""
+REPLAYER = "replayer"
+"""Speaks for any gateway: ``gridwarden replay`` and ``demo`` on this machine, for who may read this directory."""
 _GATEWAY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -37,14 +39,15 @@ class Credentials:
     supervisor: str = field(default_factory=_password)
     ingester: str = field(default_factory=_password)
     gateways: dict[str, str] = field(default_factory=dict)
+    replayer: str = field(default_factory=_password)
 
     def of(self, user: str) -> tuple[str, str]:
-        """User and password.
+        """User and password of ``user``.
 
         Raises:
             NotFound: no such user.
         """
-        ours = {SUPERVISOR: self.supervisor, INGESTER: self.ingester}
+        ours = {SUPERVISOR: self.supervisor, INGESTER: self.ingester, REPLAYER: self.replayer}
         password = ours.get(user) or self.gateways.get(user)
         if password is None:
             raise NotFound("no_such_gateway", user)
@@ -60,7 +63,8 @@ def load(directory: Path) -> Credentials:
     path = directory / FILE
     try:
         stored = json.loads(path.read_text("utf-8"))
-        return Credentials(stored["supervisor"], stored["ingester"], dict(stored["gateways"]))
+        ours = (stored["supervisor"], stored["ingester"], dict(stored["gateways"]), stored["replayer"])
+        return Credentials(*ours)
     except FileNotFoundError:
         return Credentials()
     except (ValueError, KeyError, TypeError) as error:
@@ -115,7 +119,7 @@ def version(directory: Path) -> int:
 def _checked(gateway: str) -> str:
     if not _GATEWAY.fullmatch(gateway):
         raise ConfigError("letters, digits, - and _ are expected, 64 at most", place=f"gateway {gateway!r}")
-    if gateway in (SUPERVISOR, INGESTER):
+    if gateway in (SUPERVISOR, INGESTER, REPLAYER):
         raise ConfigError("is the name of one of our own users", place=f"gateway {gateway!r}")
     return gateway
 
