@@ -48,6 +48,11 @@ describe('snapshot', () => {
     expect(later.through).toBe(13);
   });
 
+  test('a ping on its way does not speak of it', () => {
+    const state = play([subOk('snapshot', 80), ping(90), { t: 'snap_end', id: 1, seq: 80 }], live);
+    expect(state.through).toBe(80);
+  });
+
   test('cut off half-way leaves the place to resume from', () => {
     const cut = play([subOk('snapshot', 90), { t: 'snap', id: 1, events: [event('e7')], alarms: [] }, ping(90)], live);
     expect(cut.through).toBe(10);
