@@ -69,7 +69,7 @@ demo: $(DONE)/runtime $(DONE)/project dashboards/dist/index.html ## a synthetic 
 
 test: setup ## all tests (ARGS="-k lift" for some)
 	@export CHROMIUM; CHROMIUM=$$(scripts/chromium --install) || true; failed=0; \
-	npm test --prefix dashboards || failed=$$?; \
+	npm test --silent --prefix dashboards || failed=$$?; \
 	$(PYTEST) $(ARGS) || failed=$$?; \
 	exit $$failed
 
@@ -77,7 +77,7 @@ faults: setup ## the fault tests in their long form
 	@$(PYTEST) -m "long or not long" tests/faults $(ARGS)
 
 bench: setup ## measure on this machine
-	@$(PYTEST) -m "long or not long" -s tests/bench $(ARGS)
+	@for program in tests/bench/*_bench.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS); done
 
 # ---- check --------------------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ check-types: $(DONE)/dev
 	@$(BIN)/mypy scripts hatch_build.py
 
 check-imports: $(DONE)/dev
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check-files: $(DONE)/dev
 	@$(BIN)/python scripts/check_locks.py
@@ -103,7 +103,7 @@ check-rules: $(DONE)/dev $(DONE)/project
 	@for pack in $(wildcard rules/packs); do $(BIN)/gridwarden rules test $$pack; done
 
 check-dashboards: $(DONE)/project $(NODE_MODULES)
-	@npm run check --prefix dashboards
+	@npm run check --silent --prefix dashboards
 
 # ---- package ------------------------------------------------------------------------------------------------
 
