@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api import alarms, auth, devices, events, places, platform, problems, stream
+from api import alarms, auth, devices, events, local, places, platform, problems, stream
 from api.services import Services
 from gridwarden import __version__
 
@@ -37,7 +37,7 @@ def create_app(services: Services, page: Path) -> FastAPI:
     problems.install(app)
     _guard(app)
     api = APIRouter(prefix="/api/v1")
-    for module in (auth, places, devices, alarms, events, platform, stream):
+    for module in (auth, places, devices, alarms, events, platform, stream, local):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(platform.health)
