@@ -40,6 +40,8 @@ EXPIRY_S = 7 * 86_400
 STEADY_S = 10.0
 """A connection that lived this long was well: the next try is at once. Two clients that take the same id from each
 other never get there, and slow down."""
+RETRY_CAP_S = 3.0
+"""Longest wait before the next try. Sessions are few and an alarm may wait at a broker that is back."""
 PACKETS_PER_TURN = 500
 """Most packets read before others on the loop get their turn."""
 INBOX_BYTES = 256 * 2**20
@@ -136,7 +138,7 @@ class PahoSession:
     async def run(self) -> None:
         """See :class:`Session`."""
         loop = asyncio.get_running_loop()
-        delays = backoff()
+        delays = backoff(RETRY_CAP_S)
         while True:
             await asyncio.sleep(next(delays))
             started = loop.time()
@@ -145,7 +147,7 @@ class PahoSession:
             except BrokerUnavailable as error:
                 log.warning("session.lost", session=self.name, reason=str(error))
             if loop.time() - started > STEADY_S:
-                delays = backoff()
+                delays = backoff(RETRY_CAP_S)
 
     async def _serve(self) -> None:
         """One connection from its opening to its end, which raises ``BrokerUnavailable`` with the reason."""
