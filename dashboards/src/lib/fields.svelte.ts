@@ -2,6 +2,14 @@
 import { get, Problem } from './http';
 import type { DeviceDetail, Field } from './wire';
 
+/** What every kind has, and nobody looks at first: power, radio, the case. */
+const COMMON = new Set(['battery_pct', 'battery_v', 'rsrp_dbm', 'device_temp_c', 'self_test', 'tamper', 'fault_text']);
+
+/** A kind's own fields first. */
+export function ownFirst(fields: Field[]): Field[] {
+  return [...fields].sort((a, b) => Number(COMMON.has(a.name)) - Number(COMMON.has(b.name)));
+}
+
 class Fields {
   #byKind = $state.raw<ReadonlyMap<string, ReadonlyMap<string, Field>>>(new Map());
   #asked = new Set<string>();

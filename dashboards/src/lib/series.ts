@@ -10,14 +10,14 @@ export interface Series {
 
 const numeric = (value: Value | undefined): number | null => (typeof value === 'number' ? value : null);
 
-/** A silence this many times the usual interval is a gap, not a line. */
+/** A silence this many times the usual interval is a gap, not a line; some devices speak but once in hours. */
 const GAP_INTERVALS = 5;
 
 /** Numbers over time; with a step the band from least to most goes with the mean. Silences break the line. */
 export function seriesOf(readings: Readings): Series {
   if ('mean' in readings) {
     const { t_ms: atMs, mean: middle, min: low, max: high } = readings;
-    return broken({ atMs, middle, low, high }, readings.step_ms * 1.5);
+    return broken({ atMs, middle, low, high }, Math.max(readings.step_ms, usualInterval(atMs)) * GAP_INTERVALS);
   }
   const { t_ms: atMs } = readings;
   return broken({ atMs, middle: readings.value.map(numeric), low: null, high: null }, usualInterval(atMs) * GAP_INTERVALS);

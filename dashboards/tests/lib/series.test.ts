@@ -8,10 +8,12 @@ test('a silence breaks the line of raw points and of steps', () => {
   const raw = seriesOf({ ...RAW, t_ms: [0, 10, 20, 500, 510], value: [1, 2, 3, 4, 5] });
   expect(raw.atMs).toEqual([0, 10, 20, 21, 500, 510]);
   expect(raw.middle).toEqual([1, 2, 3, null, 4, 5]);
-  const band = { min: [0, 0], max: [2, 2], mean: [1, 1], last: [1, 1], count: [3, 3] };
-  const stepped = seriesOf({ ...RAW, step_ms: 100, t_ms: [0, 300], ...band });
-  expect(stepped.low).toEqual([0, null, 0]);
-  expect(seriesOf({ ...RAW, step_ms: 100, t_ms: [0, 100], ...band }).atMs).toEqual([0, 100]);
+  const stepped = (t_ms: number[]) => {
+    const all = (value: number) => t_ms.map(() => value);
+    return seriesOf({ ...RAW, step_ms: 100, t_ms, min: all(0), max: all(2), mean: all(1), last: all(1), count: all(3) });
+  };
+  expect(stepped([0, 100, 200, 900]).low).toEqual([0, 0, 0, null, 0]);
+  expect(stepped([0, 300, 600, 900]).atMs).toEqual([0, 300, 600, 900]);
 });
 
 test('the summary knows the band and skips what is empty', () => {
