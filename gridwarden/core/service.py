@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock, SystemClock
 from gridwarden.config import Broker, Config
-from gridwarden.core.commands import COMMANDS, Desk
+from gridwarden.core.commands import COMMANDS, Desk, look_up
 from gridwarden.core.committer import Committer, add_up
 from gridwarden.core.judge import Judge
 from gridwarden.core.windows import Windows
-from gridwarden.errors import NotFound, RecordsUnavailable, Refused
+from gridwarden.errors import NotFound, RecordsUnavailable, Refused, Unavailable
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.model import Change, Operation
 from gridwarden.office.snapshot import Registry, read_registry
@@ -32,14 +34,39 @@ from rules.rule import RuleSet
 
 OFFICE_FILE = "office.db"
 SNAPSHOT_EVERY_S = 0.5
+HURRY_S = 0.05
+"""The same while the spool is full: blocks may go only when every shard has passed them."""
 BLOCKS_KEPT_MS = 3_600_000
-"""Blocks stay this long even when everybody has followed them: for recounts and rebuilt followers."""
+"""Blocks stay this long even when everybody has followed them, unless room gets scarce: for rebuilt followers."""
+SCARCE = 0.5
+"""Share of the spool's quota beyond which blocks that everybody has followed go at once."""
 ALARM_RESERVE = 0.9
 """Share of the spool's quota that telemetry may fill; the rest is kept for alarms."""
 FOLLOWERS = ("history",)
 """Who must have followed a block before it may go."""
-_COMMANDS_WAITING = 1_000
+COMMANDS_LIMIT = 1_000
+"""Commands that may wait."""
+BATCH_BYTES = 2**20
+"""Payload of one batch: about 60 ms of decoding and judging."""
+RECONNECT_BYTES = 8 * BATCH_BYTES
+"""The same for what waits after a connect to a broker that redelivers out of order: it is ordered as a whole."""
+TAKE_STEP = 8
+"""Messages taken from one session before the next one's turn."""
+ALARMS_WAITING_LIMIT = 100_000
+"""Messages that may wait for records that cannot commit. What a broker keeps comes again with each connection."""
+PROVISIONAL_STEP = 100
+"""Provisional changes in one line of the link, which is bounded."""
 _log = structlog.get_logger("core")
+
+
+@dataclass(slots=True)
+class Asked:
+    """A command that waits, and who waits for its answer."""
+
+    command_id: str
+    name: str
+    params: dict[str, Any]
+    answer: asyncio.Future[dict[str, Any]]
 
 
 class Core:
@@ -52,10 +79,10 @@ class Core:
         self._writer = Writer(config.data)
         self._arrived = asyncio.Event()
         self._committer = Committer(self._writer, self._announce, self._committed)
-        self._link = LinkServer(self._answer, self._hear)
-        self._asked: asyncio.Queue[tuple[str, str, dict[str, Any], asyncio.Future[dict[str, Any]]]] = asyncio.Queue(
-            _COMMANDS_WAITING
-        )
+        self._link = LinkServer(self._answer, self._hear, self._greet)
+        self._asked: asyncio.Queue[Asked] = asyncio.Queue(COMMANDS_LIMIT)
+        self._offset = 0
+        self._trimmed = 0
         self._answering: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._totals: dict[tuple[str, str], Tally] = {}
         self._followed: dict[str, int] = dict.fromkeys(FOLLOWERS, 0)
@@ -64,6 +91,9 @@ class Core:
         self._spool_full = False
         self._snapshot_due_s = 0.0
         self._sessions: list[Session] = [one for broker in brokers for one in sessions(broker, self._arrived)]
+        self._unordered = {broker.name for broker in brokers if broker.hold_after_connect_s > 0}
+        self._connections: dict[str, int] = {}
+        self._redelivered: dict[str, int] = {}
         self._judge: Judge
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -72,10 +102,12 @@ class Core:
             stack.callback(self._writer.close)
             stack.callback(self._committer.close)
             await self._start()
+            self._advance()  # before any command: an alarm whose rule is gone ends first
             await stack.enter_async_context(self._link.serve(socket_path(self._config.data, "core")))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._committer.run(), name="core-commit")
                 tasks.create_task(self._work(), name="core-work")
+                tasks.create_task(self._carry_out_commands(), name="core-commands")
                 for session in self._sessions:
                     tasks.create_task(session.run(), name=f"session-{session.name}")
                 if ready:
@@ -83,6 +115,8 @@ class Core:
 
     async def _start(self) -> None:
         start: Start = await self._committer.read(self._writer.start)
+        self._offset = start.offset
+        self._trimmed = start.trimmed
         self._totals = start.ledger
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
@@ -107,25 +141,26 @@ class Core:
     # --- work ---------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        """Commands, timers, alarms, telemetry: in this order, again and again."""
+        """Timers, alarms, telemetry: in this order, again and again."""
         while True:
             await self._wait()
             self._arrived.clear()
-            await self._carry_out_commands()
             self._advance()
-            self._take(Lane.ALARM)
+            more = self._take_alarms()
             if self._waiting(Lane.TELEMETRY) and self._telemetry_welcome():
                 await asyncio.sleep(self._config.ingest.tick_ms / 1000)
-                self._take(Lane.ALARM)
-                self._take(Lane.TELEMETRY)
+                more |= self._take_alarms()
+                more |= self._take(Lane.TELEMETRY)
                 self._advance()
-            if self._waiting(Lane.ALARM) or (self._waiting(Lane.TELEMETRY) and self._telemetry_welcome()):
+            self._make_room()
+            if more:
                 self._arrived.set()
+            await asyncio.sleep(0)  # the commit and the sockets get their turn between two batches
 
     async def _wait(self) -> None:
-        """Until a message, a command, a timer, or a commit that makes room."""
+        """Until a message, a timer, or a commit that makes room."""
+        timeout_s = HURRY_S if self._can_make_room() else 1.0
         wake_ms = self._judge.engine.next_wake_ms()
-        timeout_s = 1.0
         if wake_ms is not None and isinstance(self._clock, SystemClock):
             timeout_s = min(timeout_s, max(0.0, (wake_ms - self._clock.now_ms()) / 1000))
         try:
@@ -141,13 +176,45 @@ class Core:
         """Not while commits lag (the next batch only grows) or the spool is down to the alarms' reserve."""
         return self._committer.waiting < 2 and not self._committer.failing and not self._spool_full  # noqa: PLR2004
 
-    def _take(self, lane: Lane) -> None:
+    def _take_alarms(self) -> bool:
+        return self._committer.messages_waiting < ALARMS_WAITING_LIMIT and self._take(Lane.ALARM)
+
+    def _take(self, lane: Lane) -> bool:
+        """Judge one batch of a lane; whether there was one, so that there may be more.
+
+        A session that gives nothing though something waits there holds it, and says when the hold is over.
+        """
+        messages = self._taken(lane)
+        if not messages:
+            return False
+        failpoints.reach("receive.after")
+        self._submit(self._judge.batch(messages))
+        return True
+
+    def _taken(self, lane: Lane) -> list[Message]:
+        """A batch bounded in messages and bytes; the sessions of a lane take turns."""
         messages: list[Message] = []
-        for session in self._sessions:
-            if session.lane is lane:
-                messages += session.take(self._config.ingest.batch_messages - len(messages))
-        if messages:
-            self._submit(self._judge.batch(messages))
+        room, size = self._config.ingest.batch_messages, 0
+        giving = deque(session for session in self._sessions if session.lane is lane and session.waiting)
+        while giving and len(messages) < room and size < BATCH_BYTES:
+            session = giving.popleft()
+            taken = session.take(min(TAKE_STEP, room - len(messages)))
+            if not taken:
+                continue
+            if self._comes_unordered(session, taken[0]):
+                taken += _take_bytes(session, RECONNECT_BYTES)
+            messages += taken
+            size += sum(len(message.payload) for message in taken)
+            giving.append(session)
+        return messages
+
+    def _comes_unordered(self, session: Session, first: Message) -> bool:
+        """Whether this is the first of what an unordered broker delivers on a new connection."""
+        if session.broker not in self._unordered or session.lane is not Lane.TELEMETRY:
+            return False
+        known = self._connections.get(session.name)
+        self._connections[session.name] = first.connection
+        return known != first.connection
 
     def _advance(self) -> None:
         transaction = self._judge.advance()
@@ -156,23 +223,47 @@ class Core:
 
     def _submit(self, transaction: Transaction) -> None:
         now_s = asyncio.get_running_loop().time()
-        if transaction.rows and now_s >= self._snapshot_due_s:
-            self._snapshot_due_s = now_s + SNAPSHOT_EVERY_S
-            transaction.snapshot = self._judge.windows.snapshot()
-            transaction.followers = dict(self._followed)
-            transaction.trim_through = min(*self._judge.windows.offsets, *self._followed.values())
-            transaction.trim_before_ms = SystemClock().now_ms() - BLOCKS_KEPT_MS
+        if (transaction.rows or self._spool_full) and now_s >= self._snapshot_due_s:
+            self._snapshot_due_s = now_s + (HURRY_S if self._spool_full else SNAPSHOT_EVERY_S)
+            self._keep_house(transaction)
+        self._count_redelivered(transaction)
         self._committer.submit(transaction)
 
+    def _keep_house(self, transaction: Transaction) -> None:
+        """With ``transaction``: the snapshot of one shard, and an end to blocks that nobody needs any more."""
+        transaction.snapshot = self._judge.windows.snapshot()
+        transaction.followers = dict(self._followed)
+        transaction.trim_through = min(*self._judge.windows.offsets, *self._followed.values())
+        now_ms = self._clock.now_ms()
+        scarce = self._spool_bytes >= self._config.spool.quota_bytes * SCARCE
+        transaction.trim_before_ms = now_ms + 1 if scarce else now_ms - BLOCKS_KEPT_MS
+
+    def _can_make_room(self) -> bool:
+        """Whether the spool is full and housekeeping would help: its followers have passed blocks that are there."""
+        idle = not self._committer.waiting and not self._committer.failing
+        return self._spool_full and idle and min(self._followed.values()) > self._trimmed
+
+    def _make_room(self) -> None:
+        """While a full spool keeps telemetry out there may be no transaction that could trim it."""
+        if self._can_make_room() and asyncio.get_running_loop().time() >= self._snapshot_due_s:
+            self._submit(Transaction(self._clock.now_ms()))
+
+    def _count_redelivered(self, transaction: Transaction) -> None:
+        for session in self._sessions:
+            news = session.redelivered - self._redelivered.get(session.name, 0)
+            if news:
+                self._redelivered[session.name] = session.redelivered
+                transaction.tally(session.broker, session.lane).redelivered += news
+
     def _committed(self, transaction: Transaction, committed: Committed) -> None:
+        self._offset = committed.offset
+        self._trimmed = max(self._trimmed, committed.trimmed)
         add_up(self._totals, transaction)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
         for answer in transaction.answers:
-            waiting = self._answering.pop(answer.command_id, None)
-            if waiting and not waiting.done():
-                waiting.set_result(answer.body)
+            self._reply(answer.command_id, answer.body)
         self._link.wake(committed.offset, committed.first_seq + len(transaction.changes) - 1)
         self._arrived.set()
 
@@ -187,58 +278,78 @@ class Core:
     # --- link ---------------------------------------------------------------------------------------------------
 
     def _announce(self, changes: list[dict[str, Any]]) -> None:
-        self._link.push({"provisional": changes})
+        for frame in _provisional_frames(changes):
+            self._link.push(frame)
+
+    def _greet(self) -> list[dict[str, Any]]:
+        """What a web that comes (again) must know and cannot read in the records."""
+        return _provisional_frames(self._committer.announced())
 
     def _hear(self, frame: dict[str, Any]) -> None:
-        for name, offset in frame.get("followed", {}).items():
-            if name in FOLLOWERS and isinstance(offset, int):
-                self._followed[name] = max(self._followed[name], offset)
+        followed = frame.get("followed")
+        for name, offset in followed.items() if isinstance(followed, dict) else ():
+            if name in FOLLOWERS and type(offset) is int:
+                # Its word counts, also when it goes back: a rebuilt follower needs its blocks again.
+                self._followed[name] = min(max(0, offset), self._offset)
 
     async def _answer(self, command_id: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
         if name == "status":
             return self.status()
         if name != "registry" and name not in COMMANDS:
             raise NotFound("no_such_command", name)
-        if self._committer.failing or self._asked.full():
+        if self._committer.failing:
             raise RecordsUnavailable("the records cannot commit; nothing was done")
-        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked.put_nowait((command_id, name, params, waiting))
-        self._arrived.set()
-        return await waiting
+        answer = self._answering.get(command_id)
+        if answer is None:
+            if self._asked.full():
+                raise Unavailable("too many commands wait; nothing was done")
+            answer = asyncio.get_running_loop().create_future()
+            self._answering[command_id] = answer
+            self._asked.put_nowait(Asked(command_id, name, params, answer))
+        return await asyncio.shield(answer)
+
+    def _reply(self, command_id: str, reply: dict[str, Any] | Refused | Unavailable) -> None:
+        answer = self._answering.pop(command_id, None)
+        if answer is None:
+            return
+        if isinstance(reply, dict):
+            answer.set_result(reply)
+        else:
+            answer.set_exception(reply)
+            answer.exception()  # it was looked at, even if the one who asked is gone
 
     async def _carry_out_commands(self) -> None:
-        while not self._asked.empty():
-            command_id, name, params, waiting = self._asked.get_nowait()
+        """One after the other, beside the work: a command that waits for the disk holds up no alarm."""
+        while True:
+            asked = await self._asked.get()
             try:
-                await self._committer.drained()
-                answer = await self._committer.read(self._writer.answer, command_id)
-                if answer is not None:
-                    waiting.set_result(answer)
-                elif name == "registry":
-                    await self._registry_changed(command_id, waiting)
-                else:
-                    self._carry_out(command_id, name, params, waiting)
-            except (Refused, RecordsUnavailable) as error:
-                waiting.set_exception(error)
+                await self._carry_out(asked)
+            except (Refused, Unavailable) as error:
+                self._reply(asked.command_id, error)
 
-    def _carry_out(
-        self, command_id: str, name: str, params: dict[str, Any], waiting: asyncio.Future[dict[str, Any]]
-    ) -> None:
-        try:
-            transaction, answer = COMMANDS[name](Desk(self._judge, self._writer), params)
-        except (KeyError, ValueError, TypeError) as error:
-            raise Refused("bad_parameters", str(error)) from error
-        transaction.answers.append(Answer(command_id, answer))
-        self._answering[command_id] = waiting
-        self._submit(transaction)
+    async def _carry_out(self, asked: Asked) -> None:
+        found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
+        while found.offset < self._offset:  # something was committed between the look and now
+            found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
+        if found.answer is not None:
+            self._reply(asked.command_id, found.answer)
+        elif asked.name == "registry":
+            await self._registry_changed(asked.command_id)
+        else:
+            desk = Desk(self._judge, found, self._committer.pending())
+            try:
+                transaction, answer = COMMANDS[asked.name](desk, asked.params)
+            except (KeyError, ValueError, TypeError) as error:
+                raise Refused("bad_parameters", str(error)) from error
+            transaction.answers.append(Answer(asked.command_id, answer))
+            self._submit(transaction)
 
-    async def _registry_changed(self, command_id: str, waiting: asyncio.Future[dict[str, Any]]) -> None:
+    async def _registry_changed(self, command_id: str) -> None:
         await self._read_registry()
         transaction = Transaction(self._clock.now_ms())
         detail = {"version": self._registry.version, "devices": len(self._registry.devices)}
         transaction.changes.append(Change(Operation.REGISTRY_CHANGED, transaction.at_ms, detail=detail))
         transaction.answers.append(Answer(command_id, detail))
-        self._answering[command_id] = waiting
         self._submit(transaction)
 
     async def _read_registry(self) -> None:
@@ -247,24 +358,25 @@ class Core:
         self._registry = newer or self._registry
         self._judge.devices = self._registry.devices
 
+    def _uncounted(self) -> int:
+        return sum(session.redelivered - self._redelivered.get(session.name, 0) for session in self._sessions)
+
     def status(self) -> dict[str, Any]:
         """The ledger and the state of the intake, live."""
-        lanes = [
-            {"broker": broker, "lane": lane, "received": tally.received, **asdict(tally)}
-            for (broker, lane), tally in sorted(self._totals.items())
-        ]
-        in_flight = self._committer.in_flight()
+        lanes = [{"broker": broker, "lane": lane, **asdict(tally)} for (broker, lane), tally in sorted(self._totals.items())]
+        total, in_flight = Tally(), self._committer.in_flight()
+        for tally in self._totals.values():
+            total.add(tally)
         sessions = [
             {"name": session.name, "broker": session.broker, "lane": session.lane, "connected": session.connected,
              "waiting": session.waiting, "redelivered": session.redelivered, "not_covered": session.not_covered}
             for session in self._sessions
         ]  # fmt: skip
         return {
-            "received": sum(tally.received for tally in self._totals.values()) + in_flight,
-            **{name: sum(getattr(tally, name) for tally in self._totals.values()) for name in
-               ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked")},
-            "in_flight": in_flight,
-            "redelivered": sum(session.redelivered for session in self._sessions),
+            **asdict(total),
+            "received": total.received + in_flight.received,
+            "in_flight": in_flight.received,
+            "redelivered": total.redelivered + in_flight.redelivered + self._uncounted(),
             "waiting_messages": sum(session.waiting for session in self._sessions),
             "lanes": lanes,
             "sessions": sessions,
@@ -275,6 +387,22 @@ class Core:
             "unverified_suppressed": self._judge.engine.unverified_suppressed,
             "registry_version": self._registry.version,
         }  # fmt: skip
+
+
+def _provisional_frames(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In lines that the link can carry."""
+    return [
+        {"provisional": changes[first : first + PROVISIONAL_STEP]} for first in range(0, len(changes), PROVISIONAL_STEP)
+    ]
+
+
+def _take_bytes(session: Session, limit_bytes: int) -> list[Message]:
+    messages: list[Message] = []
+    size = 0
+    while size < limit_bytes and (taken := session.take(TAKE_STEP)):
+        messages += taken
+        size += sum(len(message.payload) for message in taken)
+    return messages
 
 
 def _restore_windows(windows: Windows, writer: Writer) -> int:
