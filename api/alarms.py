@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import commands, wire
-from api.auth import Asker
+from api.auth import Asker, must_see
 from api.commands import IdempotencyKey
-from api.paging import After, Area, Limit, Time, mark, narrow, read_mark, read_time
-from api.services import Given
-from gridwarden.access import Action, require, scopes
-from gridwarden.model import AlarmState, Outcome
+from api.paging import After, Area, From, Key, Limit, Time, mark, narrow, read_mark, read_time
+from api.services import Given, Services
+from gridwarden.access import Action, Principal, require, scopes
+from gridwarden.errors import NotFound
+from gridwarden.model import Alarm, AlarmState, Outcome
 
 router = APIRouter(prefix="/alarms", tags=["alarms"])
 
@@ -37,18 +38,18 @@ def list_alarms(
     asker: Asker,
     services: Given,
     state: AlarmState | None = None,
-    rule: str | None = None,
-    device: str | None = None,
+    rule: Key = None,
+    device: Key = None,
     area: Area = "",
-    since: Time = None,
-    until: Time = None,
+    from_: From = None,
+    to: Time = None,
     after: After = None,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """Alarms that fired, newest first; with ``since`` those that were firing then or later."""
+    """Alarms that fired, newest first; with ``from`` and ``to`` those that were firing at some time between."""
     found = services.reader.alarms(
         scopes=narrow(scopes(asker), area), state=state, rule=rule, device=device,
-        span_ms=(read_time(since), read_time(until)), after=read_mark(after), limit=limit,
+        span_ms=(read_time(from_), read_time(to)), after=read_mark(after), limit=limit,
     )  # fmt: skip
     last = found[-1] if len(found) == limit else None
     return {
@@ -60,8 +61,7 @@ def list_alarms(
 @router.get("/{alarm_id}")
 def one_alarm(alarm_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """One alarm."""
-    alarm = services.reader.alarm(alarm_id)
-    require(asker, Action.SEE, alarm.area)
+    alarm = _seen(services, asker, alarm_id)
     return wire.alarm_of(alarm, services.rules)
 
 
@@ -70,7 +70,7 @@ async def acknowledge(
     alarm_id: str, note: Note, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """I have seen this alarm."""
-    alarm = await run_in_threadpool(services.reader.alarm, alarm_id)
+    alarm = await run_in_threadpool(_seen, services, asker, alarm_id)
     require(asker, Action.ACKNOWLEDGE, alarm.area)
     params = {"alarm_id": alarm_id, "note": note.note}
     answer = await commands.send(services, asker, idempotency_key, "acknowledge", params)
@@ -82,8 +82,16 @@ async def confirm(
     alarm_id: str, verdict: Verdict, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """This alarm is true, false, a test."""
-    alarm = await run_in_threadpool(services.reader.alarm, alarm_id)
+    alarm = await run_in_threadpool(_seen, services, asker, alarm_id)
     require(asker, Action.CONFIRM, alarm.area)
     params = {"alarm_id": alarm_id, "outcome": verdict.outcome, "note": verdict.note}
     answer = await commands.send(services, asker, idempotency_key, "confirm", params)
     return wire.alarm(answer["alarm"], services.rules)
+
+
+def _seen(services: Services, asker: Principal, alarm_id: str) -> Alarm:
+    alarm = services.reader.alarm(alarm_id)
+    must_see(asker, alarm.area, "no_such_alarm", alarm_id)
+    if alarm.fired_at_ms is None:  # pending: nobody's business until it fires
+        raise NotFound("no_such_alarm", alarm_id)
+    return alarm

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Annotated, Any
 
 from fastapi import Header
+from pydantic_core import to_json
 
 from api.services import Services
 from gridwarden.access import Principal
@@ -18,8 +20,10 @@ async def send(
 ) -> dict[str, Any]:
     """Have core carry ``name`` out in the asker's name; its answer comes after the commit.
 
-    The id holds who asked and what for, so that one person's key can never replay another's command.
+    The id holds who asked and what for, so that one person's key can never replay another's command. It is a hash,
+    for cut to a length two keys could become one, and the second command would not be done.
     """
     subject = params.get("alarm_id") or params.get("event_id") or ""
-    command_id = f"{asker.user_id}/{name}/{subject}/{key or secrets.token_hex(12)}"[:128]
+    parts = to_json([asker.user_id, name, subject, key or secrets.token_hex(12)])
+    command_id = f"{name}/{hashlib.blake2b(parts, digest_size=24).hexdigest()}"
     return await services.link.command(command_id, name, {**params, "actor": asker.name})

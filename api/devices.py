@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from api import wire
-from api.auth import Asker
-from api.paging import Area, Limit, Time, read_time
+from api.auth import Asker, must_see
+from api.paging import Area, From, Limit, Time, read_time
 from api.services import Given, Services
-from gridwarden.access import Action, Principal, require, scopes
+from gridwarden.access import Action, Principal, may, require, scopes
 from gridwarden.clock import rfc3339
-from gridwarden.errors import NotFound, Refused
+from gridwarden.errors import NotFound, Refused, Unavailable
 from gridwarden.kinds import KINDS
 
 router = APIRouter(prefix="/devices", tags=["devices"])
@@ -53,9 +52,13 @@ def _unregistered(services: Services, after: str, limit: int) -> list[dict[str, 
 def one_device(device_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """One device, with the last values the history has of it."""
     device = _device(services, asker, device_id)
-    latest = services.history.latest(device_id)
+    try:
+        latest, history = services.history.latest(device_id), "ok"
+    except Unavailable:  # what the registry knows is worth showing all the same
+        latest, history = None, "unavailable"
     return {
         **device,
+        "history": history,
         "values": latest.values if latest else {},
         "quality": latest.quality if latest else {},
         "occurred_at": rfc3339(latest.occurred_at_ms) if latest else None,
@@ -70,15 +73,16 @@ def readings(
     asker: Asker,
     services: Given,
     field: Annotated[str, Query(max_length=64)],
-    from_: Annotated[Time, Query(alias="from")] = None,
+    from_: From = None,
     to: Time = None,
     step: Annotated[str | None, Query(max_length=8)] = None,
     limit: Annotated[int, Query(ge=1, le=POINTS_LIMIT)] = POINTS_LIMIT,
 ) -> dict[str, Any]:
     """One field over time: raw points, or with ``step`` min, max, mean, last and count per step."""
     device = _device(services, asker, device_id)
-    to_ms = read_time(to) or time.time_ns() // 1_000_000 + 1
-    from_ms = read_time(from_) or to_ms - DAY_MS
+    asked_to_ms, asked_from_ms = read_time(to), read_time(from_)
+    to_ms = services.clock.now_ms() + 1 if asked_to_ms is None else asked_to_ms
+    from_ms = max(0, to_ms - DAY_MS) if asked_from_ms is None else asked_from_ms
     if from_ms >= to_ms:
         raise Refused("bad_time", "from lies after to")
     kind = KINDS.get(device["kind"])
@@ -114,7 +118,8 @@ def _device(services: Services, asker: Principal, device_id: str) -> dict[str, A
         heard = services.reader.unregistered(device_id)
         if not heard:
             raise
-        require(asker, Action.SEE_PLATFORM, "")
+        if not may(asker, Action.SEE_PLATFORM, ""):
+            raise
         return wire.unregistered_device(heard[0])
-    require(asker, Action.SEE, device.area)
+    must_see(asker, device.area, "not_found", device_id)
     return wire.device_of(device)

@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api import commands, wire
 from api.alarms import Note
-from api.auth import Asker
+from api.auth import Asker, must_see
 from api.commands import IdempotencyKey
 from api.paging import After, Area, Limit, mark, narrow, read_mark
 from api.services import Given, Services
 from gridwarden.access import Action, Principal, require, scopes
-from gridwarden.model import EventState, Severity
+from gridwarden.model import EventState, GridEvent, Severity
 
 router = APIRouter(prefix="/events", tags=["events"])
 ALARMS_LIMIT = 1000
@@ -44,8 +44,7 @@ def list_events(
 @router.get("/{event_id}")
 def one_event(event_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """One grid event with its alarms."""
-    event = services.reader.event(event_id)
-    require(asker, Action.SEE, event.area)
+    event = _seen(services, asker, event_id)
     alarms = services.reader.alarms(scopes=scopes(asker), event=event_id, limit=ALARMS_LIMIT)
     shown = [wire.alarm_of(alarm, services.rules) for alarm in alarms]
     return {**wire.event_of(event, services.rules), "alarms": shown}
@@ -70,7 +69,13 @@ async def close(
 async def _command(
     services: Services, asker: Principal, key: str | None, name: str, action: Action, event_id: str, note: Note
 ) -> dict[str, Any]:
-    event = await run_in_threadpool(services.reader.event, event_id)
+    event = await run_in_threadpool(_seen, services, asker, event_id)
     require(asker, action, event.area)
     answer = await commands.send(services, asker, key, name, {"event_id": event_id, "note": note.note})
     return wire.event(answer["event"], services.rules)
+
+
+def _seen(services: Services, asker: Principal, event_id: str) -> GridEvent:
+    event = services.reader.event(event_id)
+    must_see(asker, event.area, "no_such_event", event_id)
+    return event

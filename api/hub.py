@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +21,29 @@ from gridwarden.errors import RecordsUnavailable
 from gridwarden.records.reader import Entry, Reader
 
 QUEUE_LIMIT = 2_000
-"""Frames that may wait for one client."""
+"""Changes that may wait for one client."""
 POLL_S = 1.0
 """How long a change may go unnoticed when the link to core is down."""
+RETRY_S = 0.2
+"""Pause after the records could not be read."""
 _log = structlog.get_logger("hub")
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """One change for many listeners."""
+
+    area: str
+    entry: Entry | None
+    """The journal entry; ``None``: a provisional change, which has no number yet."""
+    provisional: dict[str, Any] | None = None
+    text: str | None = None
+    """Its JSON once the first listener has needed it: the same for all of them."""
+
+    @property
+    def seq(self) -> int | None:
+        """Its journal number."""
+        return self.entry.seq if self.entry else None
 
 
 @dataclass(eq=False, slots=True)
@@ -31,9 +51,8 @@ class Listener:
     """One subscription to changes: what waits to be sent to it."""
 
     scopes: Sequence[str]
-    waiting: deque[Entry | dict[str, Any]] = field(default_factory=deque)
-    """Journal entries, and provisional changes (dicts) that have no number yet."""
     stir: Callable[[], None] = lambda: None
+    waiting: deque[Change] = field(default_factory=deque)
     overflowed: bool = False
     through: int = 0
     """Everything up to this journal number has been put into ``waiting`` or was not for it."""
@@ -42,23 +61,28 @@ class Listener:
         """Whether a change in ``area`` is for this listener."""
         return any(within(area, scope) for scope in self.scopes)
 
-    def put(self, item: Entry | dict[str, Any]) -> None:
-        """Queue one item; a full queue ends the listener."""
+    def put(self, change: Change) -> None:
+        """Queue one change; a full queue ends the listener."""
         if len(self.waiting) >= QUEUE_LIMIT:
             self.overflowed = True
         elif not self.overflowed:
-            self.waiting.append(item)
+            self.waiting.append(change)
 
 
 class Hub:
-    """Follows the journal and hands every entry to those who listen."""
+    """Follows the journal and hands every entry to those who listen.
+
+    ``reader`` should be its own: with one connection and one thread that nobody else uses, no crowd of requests,
+    no import and no sealing of the history can keep an alarm waiting.
+    """
 
     def __init__(self, reader: Reader) -> None:
+        """Begin where the journal ends now, so that whoever listens from here on misses nothing."""
         self._reader = reader
         self._listeners: set[Listener] = set()
         self._woken = asyncio.Event()
-        self._revoked: dict[str, Callable[[], None]] = {}
-        self.seq = 0
+        self._failing = False
+        self.seq = reader.last_seq()
         """The last journal entry handed out."""
 
     def __len__(self) -> int:
@@ -69,58 +93,54 @@ class Hub:
         self._woken.set()
 
     def listen(self, listener: Listener) -> None:
-        """Hand ``listener`` everything from now on."""
+        """Hand ``listener`` everything after :attr:`seq` from now on."""
         self._listeners.add(listener)
 
     def leave(self, listener: Listener) -> None:
         """Stop."""
         self._listeners.discard(listener)
 
-    def on_revoke(self, token: str, close: Callable[[], None]) -> None:
-        """Call ``close`` when the session ``token`` is signed out."""
-        self._revoked[token] = close
-
-    def forget_revoke(self, token: str) -> None:
-        """The socket of that session is gone."""
-        self._revoked.pop(token, None)
-
-    def revoke(self, token: str) -> None:
-        """Close the sockets of a session."""
-        close = self._revoked.pop(token, None)
-        if close:
-            close()
-
     def push_provisional(self, changes: list[dict[str, Any]]) -> None:
         """Alarms that the records could not take: shown at once, without a number."""
-        for change in changes:
-            for listener in tuple(self._listeners):
-                if listener.wants(change["area"]):
-                    listener.put(change)
-                    listener.stir()
+        self._hand_out([Change(change["area"], None, change) for change in changes])
 
     async def run(self) -> None:
-        """Follow until cancelled, from the newest entry on; clients fetch what is older themselves."""
-        self.seq = await asyncio.to_thread(self._reader.last_seq)
-        while True:
-            try:
-                entries = await asyncio.to_thread(self._reader.journal, self.seq)
-            except RecordsUnavailable as error:
-                _log.warning("records cannot be read", error=str(error))
-                entries = []
-            if entries:
-                failpoints.reach("push.before")
-                self._hand_out(entries)
-                failpoints.reach("push.after")
-            else:
-                await self._wait()
+        """Follow until cancelled; clients fetch what is older themselves."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="hub")
+        try:
+            while True:
+                entries = await self._read(thread)
+                if entries:
+                    failpoints.reach("push.before")
+                    self.seq = entries[-1].seq
+                    self._hand_out([Change(entry.area, entry) for entry in entries])
+                    failpoints.reach("push.after")
+                else:
+                    await self._wait()
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
 
-    def _hand_out(self, entries: list[Entry]) -> None:
-        self.seq = entries[-1].seq
+    async def _read(self, thread: ThreadPoolExecutor) -> list[Entry]:
+        try:
+            entries = await asyncio.get_running_loop().run_in_executor(thread, self._reader.journal, self.seq)
+        except RecordsUnavailable as error:
+            if not self._failing:
+                self._failing = True
+                _log.error("records cannot be read; alarms wait for it", error=str(error))
+            await asyncio.sleep(RETRY_S)
+            return []
+        if self._failing:
+            self._failing = False
+            _log.warning("records can be read again")
+        return entries
+
+    def _hand_out(self, changes: list[Change]) -> None:
         for listener in tuple(self._listeners):
-            for entry in entries:
-                if listener.wants(entry.area):
-                    listener.put(entry)
-            listener.through = self.seq
+            for change in changes:
+                if listener.wants(change.area):
+                    listener.put(change)
+            if not listener.overflowed:
+                listener.through = max(listener.through, self.seq)
             listener.stir()
 
     async def _wait(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from api import wire
-from api.auth import Asker, needs
-from api.paging import Limit
+from api.auth import Asker, needs, scraper
+from api.paging import NUMBER_MAX, Limit
 from api.services import Given, Services
 from gridwarden.access import Action, scopes
 from gridwarden.areas import within
@@ -22,7 +22,7 @@ from gridwarden.errors import CoreUnavailable, Unavailable
 router = APIRouter(tags=["platform"])
 health = APIRouter(tags=["health"])
 PAYLOAD_SHOWN = 4096
-Before = Annotated[int | None, Query(ge=1)]
+Before = Annotated[int | None, Query(ge=1, le=NUMBER_MAX)]
 
 
 @router.get("/ledger", dependencies=[needs(Action.SEE_PLATFORM)])
@@ -66,7 +66,7 @@ def stats(asker: Asker, services: Given) -> dict[str, Any]:
 
 @router.get("/journal")
 def journal(
-    asker: Asker, services: Given, since: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+    asker: Asker, services: Given, since: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0, limit: Limit = 100
 ) -> dict[str, Any]:
     """Changes after ``since``, in order; ``through`` is where to go on, also when nothing was for the asker."""
     entries = services.reader.journal(since, limit)
@@ -119,6 +119,13 @@ def quarantine(services: Given, before: Before = None, limit: Limit = 100) -> di
     return {"quarantine": shown, "next": found[-1]["quarantine_id"] if len(found) == limit else None}
 
 
+@router.get("/openapi.json", include_in_schema=False)
+def openapi(request: Request, _asker: Asker) -> dict[str, Any]:
+    """This surface, for machines."""
+    described: dict[str, Any] = request.app.openapi()
+    return described
+
+
 @health.get("/healthz")
 def healthz() -> dict[str, str]:
     """Web is alive."""
@@ -139,7 +146,7 @@ async def readyz(services: Given) -> JSONResponse:
     return JSONResponse({"status": "ready"})
 
 
-@health.get("/metrics")
+@health.get("/metrics", dependencies=[Depends(scraper)])
 async def metrics(services: Given) -> Response:
     """Prometheus metrics."""
     counted = await ledger_of(services)

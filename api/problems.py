@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,11 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gridwarden.errors import CoreUnavailable, Forbidden, NotFound, Refused, Unavailable
+from gridwarden.office.throttle import TooManyAttempts
 
-_STATUS = {"not_signed_in": 401, "wrong_credentials": 401, "throttled": 429, "too_many_attempts": 429}
+_MALFORMED = ("invalid", "bad_mark", "bad_time", "bad_step", "bad_note", "bad_parameters", "too_many_points",
+              "unknown_field", "not_numeric")  # fmt: skip
+_STATUS = {"not_signed_in": 401, "bad_credentials": 401, "too_many_attempts": 429, **dict.fromkeys(_MALFORMED, 422)}
 
 
-def problem(status: int, code: str, detail: str = "", **headers: str) -> JSONResponse:
+def problem(status: int, code: str, detail: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem details answer."""
     body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
     if detail:
@@ -23,18 +27,19 @@ def problem(status: int, code: str, detail: str = "", **headers: str) -> JSONRes
     return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Answer our errors, and the framework's, as problems."""
+def install(app: FastAPI, headers: Mapping[str, str]) -> None:
+    """Answer our errors, and the framework's, as problems; ``headers`` belong on every answer."""
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, error: Refused) -> JSONResponse:
         default = 404 if isinstance(error, NotFound) else 403 if isinstance(error, Forbidden) else 409
-        return problem(_STATUS.get(error.code, default), error.code, error.detail)
+        status = default if default != HTTPStatus.CONFLICT else _STATUS.get(error.code, default)
+        return problem(status, error.code, error.detail, _headers_of(error, status))
 
     @app.exception_handler(Unavailable)
     async def unavailable(_request: Request, error: Unavailable) -> JSONResponse:
         code = "core_unavailable" if isinstance(error, CoreUnavailable) else "unavailable"
-        return problem(503, code, str(error), **{"Retry-After": "1"})
+        return problem(503, code, str(error), {"Retry-After": "1"})
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -43,4 +48,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.detail))
+        code = HTTPStatus(error.status_code).name.lower()
+        return problem(error.status_code, code, str(error.detail), error.headers)
+
+    @app.exception_handler(Exception)
+    async def internal(_request: Request, _error: Exception) -> JSONResponse:
+        # Outside of every middleware; the error itself goes to the log, the client learns nothing of our insides.
+        return problem(500, "internal", headers=headers)
+
+
+def _headers_of(error: Refused, status: int) -> dict[str, str]:
+    if isinstance(error, TooManyAttempts):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}

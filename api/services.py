@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Protocol, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.hub import Hub
 from api.states import States
+from api.whereabouts import Whereabouts
 from gridwarden.clock import Clock
 from gridwarden.config import Config
 from gridwarden.history import History
@@ -19,6 +20,14 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
 from gridwarden.records.reader import Reader
 from rules.rule import RuleSet
+
+
+class Checked(Protocol):
+    """An open websocket, as far as the doors know it."""
+
+    def recheck(self) -> None:
+        """Look again whether its client is still signed in. From the event loop."""
+        ...
 
 
 @dataclass(slots=True)
@@ -39,8 +48,19 @@ class Services:
     origins: frozenset[str] = frozenset()
     """Origins a browser may come from."""
     on_registry_change: Callable[[], None] = field(default=lambda: None)
-    connections: set[object] = field(default_factory=set)
-    """Open websockets."""
+    connections: set[Checked] = field(default_factory=set)
+    """Open websockets of those who are signed in."""
+    strangers: set[Checked] = field(default_factory=set)
+    """Open websockets of those who are not, or not yet."""
+    whereabouts: Whereabouts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.whereabouts = Whereabouts(self.office)
+
+    def recheck(self) -> None:
+        """Have every open websocket look at once whether its client is still signed in. From the event loop."""
+        for connection in tuple(self.connections):
+            connection.recheck()
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -1,97 +1,41 @@
-"""The websocket ``/api/v1/ws`` (subprotocol ``gridwarden.v1``): snapshot, changes, resume. See docs/guide/api.md.
+"""The websocket ``/api/v1/ws`` (subprotocol ``gridwarden.v1``): sign-in, subscriptions, life. See docs/guide/api.md.
 
-One task reads, one task writes; the hub waits for neither. A client that does not read is cut off with 4429.
+One task reads, one writes, one looks whether the client may still be there; the hub waits for none of them. A client
+that does not read is cut off with 4429.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, WebSocket
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json, to_json
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from api import wire
-from api.auth import COOKIE, check_origin, principal_of
-from api.hub import Listener
+from api.auth import COOKIE, Credential, Way, check_origin, presented, resolve, shown
+from api.frames import Close, Frame, parse
+from api.paging import narrow
 from api.services import Services
+from api.subscriptions import DevicesSubscription, EventsSubscription, encode
 from gridwarden.access import Principal, scopes
-from gridwarden.areas import within
 from gridwarden.clock import rfc3339
-from gridwarden.errors import Forbidden, RecordsUnavailable
-from gridwarden.records.reader import PAGE_LIMIT, Entry
+from gridwarden.errors import Forbidden, Unavailable
 
 SUBPROTOCOL = "gridwarden.v1"
 PING_S = 15
+RECHECK_S = 5
+"""How long a socket may outlive its session, token or rights where no sign-out told of it."""
 AUTH_S = 5
 SEND_S = 10
 """How long one frame may take to be taken by the client's side of the connection."""
-SNAPSHOT_LIMIT = 1_000
-RESUME_LIMIT = 10_000
-"""Entries one may be behind and still be told each; beyond it a snapshot is quicker for both."""
+CLOSE_S = 1
 SUBSCRIPTIONS_LIMIT = 16
-FRAME_LIMIT = 64 * 1024
 CONNECTIONS_LIMIT = 500
+STRANGERS_LIMIT = 100
+"""Sockets that may wait for ``auth`` at once: apart from the others, so that they keep nobody out."""
 _log = structlog.get_logger("stream")
 router = APIRouter()
-
-
-class Query(BaseModel):
-    """What a subscription is about."""
-
-    model_config = ConfigDict(extra="forbid")
-    area: str = Field("", max_length=32)
-    devices: list[str] | None = Field(None, max_length=1_000)
-
-
-class Resume(BaseModel):
-    """Where the client stopped."""
-
-    model_config = ConfigDict(extra="forbid")
-    epoch: str = ""
-    seq: int = -1
-    version: int = -1
-
-
-class Frame(BaseModel):
-    """What a client may send."""
-
-    model_config = ConfigDict(extra="ignore")
-    t: str
-    id: int = 0
-    ch: str = ""
-    q: Query = Query()
-    resume: Resume | None = None
-    token: str = Field("", max_length=256)
-
-
-class _Close(Exception):  # noqa: N818 - not an error: how a connection ends
-    def __init__(self, code: int, reason: str) -> None:
-        self.code = code
-        self.reason = reason
-
-
-@dataclass(eq=False, slots=True)
-class _Events:
-    """A subscription to changes."""
-
-    number: int
-    listener: Listener
-    sent_seq: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class _Devices:
-    """A subscription to device states."""
-
-    number: int
-    devices: frozenset[str] | None
-    version: int
 
 
 class Connection:
@@ -100,249 +44,211 @@ class Connection:
     def __init__(self, socket: WebSocket, services: Services) -> None:
         self._socket = socket
         self._services = services
-        self._principal: Principal | None = None
-        self._events: dict[int, _Events] = {}
-        self._devices: dict[int, _Devices] = {}
+        self._credential: Credential | None = None
+        self._principal: Principal
+        self._events: dict[int, EventsSubscription] = {}
+        self._devices: dict[int, DevicesSubscription] = {}
         self._stirred = asyncio.Event()
-        self._revoked = False
+        self._recheck = asyncio.Event()
+
+    def recheck(self) -> None:
+        """See :class:`api.services.Checked`."""
+        self._recheck.set()
 
     async def serve(self) -> None:
         """Until one side ends it."""
-        services = self._services
-        token = self._socket.cookies.get(COOKIE, "")
-        if token:
-            services.hub.on_revoke(token, self._revoke)
         try:
-            await self._hello()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(), name="ws-receive")
-                tasks.create_task(self._send_changes(), name="ws-send")
-                tasks.create_task(self._ping(), name="ws-ping")
-        except* _Close as group:
-            end = group.exceptions[0]
-            if isinstance(end, _Close):
-                await self._close(end.code, end.reason)
-        except* (WebSocketDisconnect, RuntimeError, TimeoutError):
-            await self._close(4429, "slow")  # gone, or it did not take a frame in time
+            await self._sign_in()
+            await self._live()
+        except* Close as group:
+            await self._close(_first(group))
+        except* TimeoutError:
+            await self._close(Close(4429, "too slow"))  # it did not take a frame in time
+        except* Unavailable as group:
+            _log.warning("a websocket is sent away", error=str(group.exceptions[0]))
+            await self._close(Close(1012, "try again"))
+        except* WebSocketDisconnect:
+            pass
         finally:
-            services.hub.forget_revoke(token)
-            services.states.leave(self)
-            for subscription in self._events.values():
-                services.hub.leave(subscription.listener)
+            self._leave()
 
-    def _revoke(self) -> None:
-        self._revoked = True
-        self._stirred.set()
+    async def _live(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(), name="ws-receive")
+            tasks.create_task(self._send_changes(), name="ws-send")
+            tasks.create_task(self._watch(), name="ws-watch")
 
-    async def _close(self, code: int, reason: str) -> None:
-        if self._socket.application_state is WebSocketState.CONNECTED:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await self._socket.close(code, reason)
+    def _leave(self) -> None:
+        self._services.connections.discard(self)
+        self._services.strangers.discard(self)
+        self._services.states.leave(self)
+        for number in (*self._events, *self._devices):
+            self._unsubscribe(number)
 
-    async def _send(self, frame: dict[str, Any]) -> None:
-        async with asyncio.timeout(SEND_S):
-            await self._socket.send_text(to_json(frame).decode())
-
-    async def _hello(self) -> None:
-        services = self._services
-        self._principal = principal_of(self._socket, services)
-        hello = {
-            "t": "hello", "v": 1, "server_time": rfc3339(services.clock.now_ms()), "ping_s": PING_S,
-            "epoch": services.epoch, "user": _user(self._principal),
-        }  # fmt: skip
-        await self._send(hello)
-        if self._principal is None:
+    async def _close(self, close: Close) -> None:
+        states = (self._socket.application_state, self._socket.client_state)
+        if states == (WebSocketState.CONNECTED, WebSocketState.CONNECTED):
             try:
-                async with asyncio.timeout(AUTH_S):
-                    frame = await self._read()
-            except TimeoutError as error:
-                raise _Close(4408, "no auth in time") from error
-            if frame.t != "auth":
-                raise _Close(4401, "auth expected")
-            self._principal = await asyncio.to_thread(services.accounts.token_principal, frame.token)
-            if self._principal is None:
-                raise _Close(4401, "not signed in")
-            await self._send({"t": "auth_ok", "user": _user(self._principal)})
+                async with asyncio.timeout(CLOSE_S):
+                    await self._socket.close(close.code, close.reason)
+            except (TimeoutError, WebSocketDisconnect):
+                return  # it does not read; the system ends the connection (see the listener's TCP_USER_TIMEOUT)
+
+    async def _send(self, text: str) -> None:
+        async with asyncio.timeout(SEND_S):
+            await self._socket.send_text(text)
 
     async def _read(self) -> Frame:
-        text = await self._socket.receive_text()
-        if len(text) > FRAME_LIMIT:
-            raise _Close(4400, "frame too large")
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        return parse(message.get("text"))
+
+    # --- who it is ----------------------------------------------------------------------------------------------
+
+    async def _sign_in(self) -> None:
+        services = self._services
+        principal = None
+        credential = presented(self._socket)
+        if credential:
+            principal = await asyncio.to_thread(resolve, credential, services)
+        if principal is None and len(services.strangers) >= STRANGERS_LIMIT:
+            raise Close(4429, "too many connections")
+        hello = {
+            "t": "hello", "v": 1, "server_time": rfc3339(services.clock.now_ms()), "ping_s": PING_S,
+            "epoch": services.epoch, "user": shown(principal) if principal else None,
+        }  # fmt: skip
+        if principal is None:
+            services.strangers.add(self)
+            await self._send(encode(hello))
+            credential, principal = await self._authenticate()
+            services.strangers.discard(self)
+        if len(services.connections) >= CONNECTIONS_LIMIT:
+            raise Close(4429, "too many connections")
+        services.connections.add(self)
+        self._credential, self._principal = credential, principal
+        welcome = {"t": "auth_ok", "user": shown(principal)} if hello["user"] is None else hello
+        await self._send(encode(welcome))
+
+    async def _authenticate(self) -> tuple[Credential, Principal]:
         try:
-            return Frame.model_validate(from_json(text))
-        except (ValidationError, ValueError) as error:
-            raise _Close(4400, "bad frame") from error
+            async with asyncio.timeout(AUTH_S):
+                frame = await self._read()
+        except TimeoutError as error:
+            raise Close(4408, "no auth in time") from error
+        if frame.t != "auth":
+            raise Close(4401, "auth expected")
+        credential = Credential(Way.TOKEN, frame.token)
+        principal = await asyncio.to_thread(resolve, credential, self._services)
+        if principal is None:
+            raise Close(4401, "not signed in")
+        return credential, principal
+
+    async def _watch(self) -> None:
+        """Ping, and see to it that nobody stays whose session, token or rights have gone."""
+        loop = asyncio.get_running_loop()
+        ping_at_s = loop.time() + PING_S
+        while True:
+            try:
+                async with asyncio.timeout(RECHECK_S):
+                    await self._recheck.wait()
+            except TimeoutError:
+                pass
+            self._recheck.clear()
+            await self._check()
+            if loop.time() >= ping_at_s:
+                ping_at_s += PING_S
+                await self._ping()
+
+    async def _check(self) -> None:
+        try:
+            principal = await asyncio.to_thread(resolve, self._credential, self._services) if self._credential else None
+            for watched in tuple(self._devices.values()):
+                await watched.refresh()
+        except Unavailable:
+            return  # an office that cannot be read throws nobody out of the room where alarms are watched
+        if principal is None:
+            raise Close(4401, "signed out")
+        if principal != self._principal:
+            raise Close(1012, "your rights have changed")
+
+    async def _ping(self) -> None:
+        frame: dict[str, Any] = {"t": "ping", "server_time": rfc3339(self._services.clock.now_ms())}
+        told = [subscription.through for subscription in self._events.values()]
+        if told and None not in told:
+            frame["through"] = min(through for through in told if through is not None)
+        await self._send(encode(frame))
+
+    # --- what it wants ------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
         while True:
             frame = await self._read()
-            match frame.t, frame.ch:
-                case "sub", "events":
-                    await self._subscribe_events(frame)
-                case "sub", "devices":
-                    await self._subscribe_devices(frame)
-                case "sub", _:
-                    await self._send({"t": "err", "id": frame.id, "code": "unknown_channel"})
-                case "unsub", _:
+            match frame.t:
+                case "sub":
+                    await self._subscribe(frame)
+                case "unsub":
                     self._unsubscribe(frame.id)
-                case "pong", _:
+                case "pong":
                     pass
                 case _:
-                    raise _Close(4400, "unknown frame")
+                    raise Close(4400, "unknown frame")
 
-    def _scopes(self, area: str) -> list[str] | None:
-        """The prefixes to filter by; ``None`` where the client may see nothing of ``area``."""
-        mine = scopes(self._principal) if self._principal else []
-        narrowed = [area for scope in mine if within(area, scope)] or [s for s in mine if within(s, area)]
-        return narrowed or None
-
-    async def _admit(self, frame: Frame) -> list[str] | None:
+    async def _subscribe(self, frame: Frame) -> None:
+        self._unsubscribe(frame.id)
         if len(self._events) + len(self._devices) >= SUBSCRIPTIONS_LIMIT:
-            raise _Close(4429, "too many subscriptions")
-        narrowed = self._scopes(frame.q.area)
-        if narrowed is None:
-            await self._send({"t": "err", "id": frame.id, "code": "forbidden_area"})
-        return narrowed
+            raise Close(4429, "too many subscriptions")
+        code = ""
+        narrowed = narrow(scopes(self._principal), frame.q.area)
+        if frame.ch not in {"events", "devices"}:
+            code = "unknown_channel"
+        elif not narrowed:
+            code = "forbidden_area"
+        else:
+            try:
+                await self._start(frame, narrowed)
+            except Unavailable:
+                self._unsubscribe(frame.id)
+                code = "unavailable"
+        if code:
+            await self._send(encode({"t": "err", "id": frame.id, "code": code}))
 
-    async def _subscribe_events(self, frame: Frame) -> None:
-        self._unsubscribe(frame.id)
-        narrowed = await self._admit(frame)
-        if narrowed is None:
-            return
-        services = self._services
-        subscription = _Events(frame.id, Listener(narrowed, stir=self._stirred.set))
-        services.hub.listen(subscription.listener)  # first listen, then read: nothing falls between
-        try:
-            if not await self._resume(subscription, frame.resume):
-                await self._snapshot(subscription)
-        except RecordsUnavailable:
-            services.hub.leave(subscription.listener)
-            await self._send({"t": "err", "id": frame.id, "code": "unavailable"})
-            return
-        self._events[frame.id] = subscription
-        self._stirred.set()
-
-    async def _resume(self, subscription: _Events, resume: Resume | None) -> bool:
-        services = self._services
-        if resume is None or resume.epoch != services.epoch or resume.seq < 0:
-            return False
-        last = await asyncio.to_thread(services.reader.last_seq)
-        if not 0 <= last - resume.seq <= RESUME_LIMIT:
-            return False
-        head = {"t": "sub_ok", "id": subscription.number, "mode": "resumed", "epoch": services.epoch, "seq": last}
-        await self._send(head)
-        subscription.sent_seq = resume.seq
-        while subscription.sent_seq < last:
-            entries = await asyncio.to_thread(services.reader.journal, subscription.sent_seq, PAGE_LIMIT)
-            if not entries:
-                break
-            for entry in entries:
-                if subscription.listener.wants(entry.area):
-                    await self._send(self._change(subscription, entry))
-                subscription.sent_seq = entry.seq
-        return True
-
-    async def _snapshot(self, subscription: _Events) -> None:
-        services = self._services
-        seq, events, alarms = await asyncio.to_thread(
-            services.reader.open_situation, subscription.listener.scopes, SNAPSHOT_LIMIT
-        )
-        head = {"t": "sub_ok", "id": subscription.number, "mode": "snapshot", "epoch": services.epoch, "seq": seq}
-        await self._send(head)
-        rules = services.rules
-        await self._send(
-            {"t": "snap", "id": subscription.number, "events": [wire.event_of(event, rules) for event in events],
-             "alarms": [wire.alarm_of(alarm, rules) for alarm in alarms]}
-        )  # fmt: skip
-        await self._send({"t": "snap_end", "id": subscription.number, "seq": seq})
-        subscription.sent_seq = seq
-
-    async def _subscribe_devices(self, frame: Frame) -> None:
-        self._unsubscribe(frame.id)
-        narrowed = await self._admit(frame)
-        if narrowed is None:
-            return
-        services = self._services
-        wanted = None if frame.q.devices is None else frozenset(frame.q.devices)
-        seen = await asyncio.to_thread(self._visible, wanted, narrowed)
-        services.states.watch(self, self._stirred.set)
-        version = frame.resume.version if frame.resume else -1
-        await self._send({"t": "sub_ok", "id": frame.id, "mode": "resumed" if version >= 0 else "snapshot",
-                          "version": services.states.version})  # fmt: skip
-        self._devices[frame.id] = _Devices(frame.id, seen, version)
-        self._stirred.set()
-
-    def _visible(self, wanted: frozenset[str] | None, narrowed: list[str]) -> frozenset[str] | None:
-        """The devices to tell of; ``None``: all there are."""
-        if narrowed == [""]:
-            return wanted
-        allowed: set[str] = set()
-        after = ""
-        while page := self._services.office.devices(narrowed, after=after, limit=PAGE_LIMIT):
-            allowed.update(device.device_id for device in page)
-            after = page[-1].device_id
-        return frozenset(allowed) if wanted is None else wanted & allowed
+    async def _start(self, frame: Frame, narrowed: list[str]) -> None:
+        # Held before it starts: whatever happens on the way, the end of the connection ends it too.
+        services, stir = self._services, self._stirred.set
+        if frame.ch == "events":
+            events = self._events[frame.id] = EventsSubscription(frame.id, narrowed, services, self._send, stir)
+            await events.start(frame)
+        else:
+            services.states.watch(self, stir)
+            devices = DevicesSubscription(frame, narrowed, self._principal, services, self._send)
+            self._devices[frame.id] = devices
+            await devices.start(frame)
+        stir()
 
     def _unsubscribe(self, number: int) -> None:
-        subscription = self._events.pop(number, None)
-        if subscription:
-            self._services.hub.leave(subscription.listener)
-        if self._devices.pop(number, None) and not self._devices:
+        events, devices = self._events.pop(number, None), self._devices.pop(number, None)
+        for subscription in (events, devices):
+            if subscription:
+                subscription.end()
+        if devices and not self._devices:
             self._services.states.leave(self)
 
     async def _send_changes(self) -> None:
         while True:
             await self._stirred.wait()
             self._stirred.clear()
-            if self._revoked:
-                raise _Close(4401, "signed out")
             for subscription in tuple(self._events.values()):
-                await self._drain(subscription)
+                await subscription.drain()
             for watched in tuple(self._devices.values()):
-                await self._send_states(watched)
-
-    async def _drain(self, subscription: _Events) -> None:
-        listener = subscription.listener
-        while listener.waiting:
-            item = listener.waiting.popleft()
-            if isinstance(item, Entry):
-                if item.seq <= subscription.sent_seq:
-                    continue
-                subscription.sent_seq = item.seq
-            await self._send(self._change(subscription, item))
-        if listener.overflowed:
-            await self._send({"t": "gap", "id": subscription.number, "reason": "overflow"})
-            raise _Close(4429, "slow")
-
-    def _change(self, subscription: _Events, item: Entry | dict[str, Any]) -> dict[str, Any]:
-        rules = self._services.rules
-        if isinstance(item, Entry):
-            return {"t": "ev", "id": subscription.number, "seq": item.seq, "through": item.seq, "op": item.operation,
-                    "at": rfc3339(item.at_ms), **wire.entry_body(item.body, rules)}  # fmt: skip
-        return {"t": "ev", "id": subscription.number, "seq": None, "provisional": True, "op": item["operation"],
-                "at": rfc3339(item["at_ms"]), **wire.entry_body(item, rules, provisional=True)}  # fmt: skip
-
-    async def _send_states(self, watched: _Devices) -> None:
-        states = self._services.states
-        if watched.version < 0:
-            watched.version = states.version
-        news = states.newer(watched.version, watched.devices)
-        if news:
-            await self._send({"t": "d", "id": watched.number, "version": states.version, "up": news})
-        watched.version = states.version
-
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(PING_S)
-            through = min((s.listener.through for s in self._events.values()), default=self._services.hub.seq)
-            now = rfc3339(self._services.clock.now_ms())
-            await self._send({"t": "ping", "server_time": now, "through": through})
+                await watched.send_news()
 
 
-def _user(principal: Principal | None) -> dict[str, Any] | None:
-    if principal is None:
-        return None
-    return {"user_id": principal.user_id, "name": principal.name, "role": principal.role, "areas": principal.areas}
+def _first(group: BaseExceptionGroup[Close]) -> Close:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, Close) else Close(1011, "")
 
 
 @router.websocket("/ws")
@@ -354,18 +260,13 @@ async def stream(socket: WebSocket) -> None:
         await socket.close(4406, "subprotocol gridwarden.v1 is expected")
         return
     await socket.accept(SUBPROTOCOL)
-    if COOKIE in socket.cookies:
+    if COOKIE in socket.cookies or "origin" in socket.headers:
         try:
             check_origin(socket, services)
         except Forbidden:
             await socket.close(4403, "wrong origin")
             return
-    connection = Connection(socket, services)
-    if len(services.connections) >= CONNECTIONS_LIMIT:
-        await socket.close(4429, "too many connections")
-        return
-    services.connections.add(connection)
     try:
-        await connection.serve()
-    finally:
-        services.connections.discard(connection)
+        await Connection(socket, services).serve()
+    except asyncio.CancelledError:
+        return  # the server ends and has waited long enough; nothing is left to do here

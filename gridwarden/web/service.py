@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager
@@ -15,12 +16,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.auth import LOCAL_KEY
+from api.frames import FRAME_LIMIT
 from api.hub import Hub
 from api.services import Services
 from api.states import States
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config
-from gridwarden.errors import GridwardenError, Unavailable
+from gridwarden.errors import GridwardenError
 from gridwarden.history import History
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.follower import follow
@@ -34,6 +37,9 @@ from rules.rule import RuleSet
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 HOUSEKEEPING_S = 900
+UNREAD_MS = 30_000
+"""How long a client may leave what was sent to it unread before the system ends the connection. Without it a client
+that stopped reading would hold its socket for ever: closing waits for what is still to be sent."""
 Scope = MutableMapping[str, Any]
 _log = structlog.get_logger("web")
 
@@ -41,7 +47,7 @@ _log = structlog.get_logger("web")
 class Web:
     """Everything of the web process; ``run`` is its life."""
 
-    def __init__(self, config: Config, rules: RuleSet, page: Path) -> None:
+    def __init__(self, config: Config, rules: RuleSet, page: Path | None) -> None:
         self._config = config
         self._rules = rules
         self._page = page
@@ -57,14 +63,14 @@ class Web:
             app = create_app(services, self._page)
             http = self._config.http
             local = socket_path(self._config.data, "web")
-            with contextlib.closing(_listen(http.host, http.port)) as listening, _fresh(local):
+            with contextlib.closing(_listen(http.host, http.port)) as listening, _listen_locally(local) as owner:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(services.link.run(), name="web-link")
                     tasks.create_task(services.hub.run(), name="web-hub")
                     tasks.create_task(services.states.run(), name="web-states")
                     tasks.create_task(self._follow(services), name="web-history")
                     tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
-                    tasks.create_task(_serve(uvicorn_config(_local(app), uds=str(local))), name="web-local")
+                    tasks.create_task(_serve(uvicorn_config(_local(app)), [owner]), name="web-local")
                     tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
 
     def _hear(self, frame: dict[str, Any]) -> None:
@@ -85,22 +91,24 @@ class Web:
         history = services.history
         if isinstance(history, AbsentHistory):
             return
-        self._followed = await asyncio.to_thread(history.offset)
         try:
+            self._followed = await asyncio.to_thread(history.offset)
             await follow(services.reader, history, woken=self._news, clock=services.clock, on_followed=followed)
-        except GridwardenError as error:
-            # Loud, and not the end of web: whoever waits for an alarm must still get it.
-            _log.critical("the history no longer follows the records", error=str(error))
+        except Exception as error:  # noqa: BLE001 - see below
+            # Whatever it is: loud, and not the end of web. Whoever waits for an alarm must still get it.
+            _log.critical("the history no longer follows the records", error=str(error), exc_info=True)
 
     async def _keep_house(self, history: History) -> None:
+        if isinstance(history, AbsentHistory):
+            return
         settings = self._config.history
         while True:
             now_ms = SystemClock().now_ms()
             try:
                 await asyncio.to_thread(history.seal, now_ms - round(settings.seal_after_h * HOUR_MS))
                 await asyncio.to_thread(history.retain, now_ms - settings.retention_days * DAY_MS)
-            except (Unavailable, OSError) as error:
-                _log.error("sealing failed; it is tried again", error=str(error))
+            except Exception as error:  # noqa: BLE001 - as above: sealing can wait, alarms cannot
+                _log.error("sealing failed; it is tried again", error=str(error), exc_info=True)
             await asyncio.sleep(HOUSEKEEPING_S)
 
 
@@ -122,9 +130,11 @@ def open_services(config: Config, rules: RuleSet, hear: Callable[[dict[str, Any]
         office = stack.enter_context(Office.open(data / "office.db"))
         history = _open_history(config)
         stack.callback(history.close)
+        journal = Reader(data)
+        stack.callback(journal.close)
         yield Services(
             config, clock, reader, office, Accounts(office.database, clock), history,
-            LinkClient(socket_path(data, "core"), hear), Hub(reader), States(reader), rules, reader.epoch(),
+            LinkClient(socket_path(data, "core"), hear), Hub(journal), States(reader, history.offset), rules, reader.epoch(),
             frozenset(config.http.origins),
         )  # fmt: skip
 
@@ -139,20 +149,38 @@ def _open_history(config: Config) -> History:
 
 
 @contextlib.contextmanager
-def _fresh(path: Path) -> Iterator[None]:
-    """A socket's path: what a killed process left there is removed, and what we leave too."""
+def _listen_locally(path: Path) -> Iterator[socket.socket]:
+    """The socket of the data directory's owner: whoever may open it is admin, so it is never open to others.
+
+    The system gives a socket's file the rights that the mask leaves at bind, so there is no moment in which they are
+    wrong; uvicorn would open its own to everybody (0666). What a killed process left there is removed, and what we
+    leave too.
+    """
     path.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listening:
+        mask = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(mask)
+        listening.setblocking(False)
+        try:
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
     listening.setblocking(False)
     return listening
 
@@ -166,11 +194,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def uvicorn_config(app: Any, uds: str | None = None) -> uvicorn.Config:
-    """Small frames, no compression of telemetry, a quick end."""
+def uvicorn_config(app: Any) -> uvicorn.Config:
+    """Small frames, no compression of telemetry, a quick end. Frames too large for us are told so by us (4400)."""
     return uvicorn.Config(
-        app, uds=uds, log_config=None, access_log=False, server_header=False, proxy_headers=False,
-        ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=64 * 1024, ws_ping_interval=None,
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=4 * FRAME_LIMIT, ws_ping_interval=None,
         timeout_graceful_shutdown=1, lifespan="off", backlog=512,
     )  # fmt: skip
 
@@ -196,8 +224,7 @@ def _local(app: FastAPI) -> Callable[[Scope, Any, Any], Awaitable[None]]:
     """The same application for those who may open the data directory's socket: this machine's owner of the data."""
 
     async def local(scope: Scope, receive: Any, send: Any) -> None:
-        scope["gridwarden.local"] = True
-        await app(scope, receive, send)
+        await app({**scope, LOCAL_KEY: True}, receive, send)
 
     return local
 
@@ -206,4 +233,4 @@ def _local(app: FastAPI) -> Callable[[Scope, Any, Any], Awaitable[None]]:
 async def local_app(config: Config, rules: RuleSet) -> AsyncIterator[Any]:
     """The application for a command while nothing runs: opened here, for this one command."""
     with open_services(config, rules, lambda _frame: None) as services:
-        yield _local(create_app(services, Path()))
+        yield _local(create_app(services, None))
