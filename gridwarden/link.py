@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,19 @@ def socket_path(data: Path, name: str) -> Path:
 class LinkServer:
     """Core's end."""
 
-    def __init__(self, answer: Callable[[str, str, Frame], Awaitable[Frame]], hear: Callable[[Frame], None]) -> None:
-        """``answer(command_id, name, params)`` carries a command out; ``hear`` takes frames that want no answer."""
+    def __init__(
+        self,
+        answer: Callable[[str, str, Frame], Awaitable[Frame]],
+        hear: Callable[[Frame], None],
+        greet: Callable[[], Iterable[Frame]] = tuple,
+    ) -> None:
+        """``answer(command_id, name, params)`` carries a command out; ``hear`` takes frames that want no answer.
+
+        ``greet`` gives the frames that a web hears first when it connects.
+        """
         self._answer = answer
         self._hear = hear
+        self._greet = greet
         self._peers: set[_Peer] = set()
 
     @asynccontextmanager
@@ -61,8 +70,7 @@ class LinkServer:
             yield
         finally:
             server.close()
-            for peer in tuple(self._peers):
-                peer.end()
+            await asyncio.gather(*(peer.end() for peer in tuple(self._peers)))
             path.unlink(missing_ok=True)
 
     def wake(self, offset: int, seq: int) -> None:
@@ -74,79 +82,109 @@ class LinkServer:
     def push(self, frame: Frame) -> None:
         """Tell every web; one that does not listen is cut off and comes back."""
         for peer in tuple(self._peers):
-            if len(peer.pushes) >= _PUSHES_LIMIT:
-                peer.close()
-                continue
-            peer.pushes.append(frame)
-            peer.stir()
+            peer.tell(frame)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = _Peer(writer, asyncio.current_task())
         self._peers.add(peer)
+        for frame in self._greet():
+            peer.tell(frame)
         try:
             await self._serve_peer(peer, reader)
         except asyncio.CancelledError:
-            pass  # the end of the server; asyncio's streams would log it as an error of ours
+            pass  # the end of the server, or a peer cut off; asyncio's streams would log it as an error of ours
         finally:
             self._peers.discard(peer)
-            peer.close()
+            peer.cut()
 
     async def _serve_peer(self, peer: _Peer, reader: asyncio.StreamReader) -> None:
         async with asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(peer.send(), name="link-send")
-            with contextlib.suppress(ConnectionError, ValueError):
+            serving = [tasks.create_task(peer.send(), name="link-send")]
+            try:
                 async for line in _lines(reader):
-                    frame = from_json(line)
+                    frame = _frame(line)
                     if "command" in frame:
-                        tasks.create_task(self._carry_out(peer, frame), name=f"link-{frame['command']}")
+                        serving = [task for task in serving if not task.done()]
+                        serving.append(tasks.create_task(self._carry_out(peer, *_command(frame)), name="link-command"))
                     else:
                         self._hear(frame)
-            sending.cancel()
+            except ConnectionError:
+                pass
+            except ValueError as error:  # garbage, or a line too long: nobody of ours says that
+                _log.warning("the link's other end is cut off", reason=str(error))
+            for task in serving:
+                task.cancel()
 
-    async def _carry_out(self, peer: _Peer, frame: Frame) -> None:
+    async def _carry_out(self, peer: _Peer, command_id: str, name: str, params: Frame) -> None:
         try:
-            answer = await self._answer(frame["id"], frame["command"], frame.get("params", {}))
-            reply = {"id": frame["id"], "ok": True, "answer": answer}
+            answer = await self._answer(command_id, name, params)
+            reply = {"id": command_id, "ok": True, "answer": answer}
         except Refused as error:
             kind = "not_found" if isinstance(error, NotFound) else "refused"
-            reply = {"id": frame["id"], "ok": False, "kind": kind, "code": error.code, "detail": error.detail}
+            reply = {"id": command_id, "ok": False, "kind": kind, "code": error.code, "detail": error.detail}
         except Unavailable as error:
-            reply = {"id": frame["id"], "ok": False, "kind": "unavailable", "code": "records_unavailable",
+            reply = {"id": command_id, "ok": False, "kind": "unavailable", "code": "records_unavailable",
                      "detail": str(error)}  # fmt: skip
-        peer.pushes.append(reply)
-        peer.stir()
+        peer.tell(reply)
 
 
 class _Peer:
     def __init__(self, writer: asyncio.StreamWriter, task: asyncio.Task[Any] | None) -> None:
         self._task = task
         self.wake: Frame | None = None
-        self.pushes: list[Frame] = []
+        self._pushes: list[Frame] = []
         self._stirred = asyncio.Event()
         self._writer = writer
 
     def stir(self) -> None:
         self._stirred.set()
 
-    def close(self) -> None:
-        self._writer.close()
+    def tell(self, frame: Frame) -> None:
+        """Queue ``frame``; one that leaves too many unread is cut off."""
+        if len(self._pushes) >= _PUSHES_LIMIT:
+            _log.warning("the link's other end does not listen and is cut off", unread=len(self._pushes))
+            self.cut()
+            if self._task:
+                self._task.cancel()
+            return
+        self._pushes.append(frame)
+        self.stir()
 
-    def end(self) -> None:
-        self.close()
+    def cut(self) -> None:
+        """Close at once: what a peer that does not read has not read is not waited for."""
+        self._writer.transport.abort()
+
+    async def end(self) -> None:
+        self._writer.close()
         if self._task:
             self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def send(self) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 await self._stirred.wait()
                 self._stirred.clear()
-                frames, self.pushes = self.pushes, []
+                frames, self._pushes = self._pushes, []
                 if self.wake:
                     frames.append(self.wake)
                     self.wake = None
                 self._writer.writelines(to_json(frame) + b"\n" for frame in frames)
                 await self._writer.drain()
+
+
+def _frame(line: bytes) -> Frame:
+    frame = from_json(line)
+    if not isinstance(frame, dict):
+        raise ValueError(f"an object is expected, not {type(frame).__name__}")  # noqa: TRY004 - as other garbage
+    return frame
+
+
+def _command(frame: Frame) -> tuple[str, str, Frame]:
+    command_id, name, params = frame.get("id"), frame["command"], frame.get("params", {})
+    if not isinstance(command_id, str) or not isinstance(name, str) or not isinstance(params, dict):
+        raise ValueError("a command wants an id, a name and an object of parameters")  # noqa: TRY004 - as other garbage
+    return command_id, name, params
 
 
 class LinkClient:
@@ -167,8 +205,12 @@ class LinkClient:
     async def run(self) -> None:
         """Keep the link up until cancelled."""
         while True:
-            with contextlib.suppress(OSError):
+            try:
                 await self._session()
+            except OSError:
+                pass  # core is not there (yet)
+            except ValueError as error:
+                _log.error("the link says what nobody understands; it is opened again", error=str(error))
             await asyncio.sleep(0.1)
 
     async def _session(self) -> None:
@@ -177,7 +219,7 @@ class LinkClient:
         self._hear({"link": "up"})
         try:
             async for line in _lines(reader):
-                self._take(from_json(line))
+                self._take(_frame(line))
         finally:
             self._writer = None
             writer.close()
@@ -189,19 +231,25 @@ class LinkClient:
             self._hear(frame)
             return
         waiting = self._waiting.pop(frame["id"], None)
-        if waiting is not None and not waiting.done():
+        if waiting is not None:
             waiting.set_result(frame)
 
     def _fail_waiting(self) -> None:
         for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(CoreUnavailable("the link broke before the answer"))
+            waiting.set_exception(CoreUnavailable("the link broke before the answer"))
+            waiting.exception()  # it was looked at, even if the one who asked has given up
         self._waiting.clear()
 
     def tell(self, frame: Frame) -> None:
         """Tell core something that wants no answer; lost when the link is down (it is told again later)."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(to_json(frame) + b"\n")
+        writer = self._writer
+        if writer is None or writer.is_closing():
+            return
+        if writer.transport.get_write_buffer_size() > LINE_LIMIT:
+            _log.warning("core does not read the link; it is opened again")
+            writer.transport.abort()
+            return
+        writer.write(to_json(frame) + b"\n")
 
     async def command(self, command_id: str, name: str, params: Frame, timeout_s: float = 10.0) -> Frame:
         """Have core carry out a command and wait for its commit.

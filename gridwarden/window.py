@@ -32,6 +32,8 @@ class Window:
     seq: int = -1
     keys: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Dedup key to (occurred, received), oldest first."""
+    stranger: bool = False
+    """Of a device that was not registered, or of a gateway not entitled to it, when it was first heard."""
 
     def knows(self, reading: Reading) -> bool:
         """Whether this very reading was taken before (a duplicate)."""
@@ -41,10 +43,13 @@ class Window:
         return seen is not None and reading.received_at_ms - seen[1] <= KEY_LIFE_MS
 
     def cannot_check(self, reading: Reading) -> bool:
-        """Whether ``reading`` is older than everything remembered, so that a repeat would not be seen."""
-        if not reading.keyed or len(self.keys) < KEYS_KEPT:
+        """Whether a repeat of ``reading`` would not be seen: older than all that is remembered, or its key too old."""
+        keys = self.keys
+        if not reading.keyed:
             return False
-        return reading.occurred_at_ms < next(iter(self.keys.values()))[0]
+        if len(keys) >= KEYS_KEPT and reading.occurred_at_ms < next(iter(keys.values()))[0]:
+            return True
+        return reading.key in keys and not self.knows(reading)
 
     def is_late(self, reading: Reading) -> bool:
         """Whether ``reading`` is older than the last evaluated one (by device time, then ``seq``)."""
@@ -55,9 +60,11 @@ class Window:
     def observe(self, reading: Reading) -> None:
         """Take ``reading`` in; a late one leaves its key and nothing else."""
         if reading.keyed:
-            self.keys[reading.key] = (reading.occurred_at_ms, reading.received_at_ms)
-            if len(self.keys) > KEYS_KEPT:
-                del self.keys[next(iter(self.keys))]
+            keys = self.keys
+            keys.pop(reading.key, None)  # a key that was too old comes back as the newest
+            keys[reading.key] = (reading.occurred_at_ms, reading.received_at_ms)
+            if len(keys) > KEYS_KEPT:
+                del keys[next(iter(keys))]
         if reading.late:
             return
         values = self.values
@@ -73,11 +80,11 @@ class Window:
     def dump(self) -> list[Any]:
         """Plain values for a snapshot shard."""
         keys = b"".join(_KEY.pack(key, at, received) for key, (at, received) in self.keys.items())
-        return [self.values, self.previous, self.occurred_at_ms, self.seq, b85encode(keys).decode()]
+        return [self.values, self.previous, self.occurred_at_ms, self.seq, b85encode(keys).decode(), self.stranger]
 
     @classmethod
     def load(cls, dumped: list[Any]) -> Window:
         """The inverse of :meth:`dump`."""
-        values, previous, occurred_at_ms, seq, keys = dumped
-        triples = _KEY.iter_unpack(b85decode(keys))
-        return cls(values, previous, occurred_at_ms, seq, {key: (at, received) for key, at, received in triples})
+        values, previous, occurred_at_ms, seq, packed, stranger = dumped
+        keys = {key: (at, received) for key, at, received in _KEY.iter_unpack(b85decode(packed))}
+        return cls(values, previous, occurred_at_ms, seq, keys, stranger)

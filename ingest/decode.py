@@ -7,6 +7,7 @@ are no JSON, and elements that name no device or carry no object of values, are 
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -20,10 +21,14 @@ from gridwarden.errors import DecodeError
 DEVICE_ID_LIMIT = 128
 FIELDS_LIMIT = 64
 """Most fields of one reading; more are not a device's reading but an attack or a mistake."""
+REJECTED_LIMIT = 100
+"""Elements of one payload set aside one by one; a payload of commas must not become a hundred thousand rows."""
 SEQ_LIMIT = 2**63 - 1
 EARLIEST_MS = 946_684_800_000
 """2000-01-01: no device of ours is older; an earlier clock was never set."""
 _LATEST_MS = 253_402_300_799_000
+_DIGITS = 400
+"""Longest integer read as such; no float is larger."""
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Decoded:
 
     readings: list[Sent] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    received: int = 1
+    """How many readings the payload was meant to be; a payload of which that cannot be told is one."""
 
 
 def gateway_of(topic: str) -> str:
@@ -91,9 +98,26 @@ def decode_native(payload: bytes, max_bytes: int) -> Decoded:
         return decoded
     if not elements:
         decoded.rejected.append(Rejected("no_readings", "an empty array", payload))
-    for index, element in enumerate(elements):
-        _take(decoded, element, None, f"readings[{index}]")
+    decoded.received = len(elements) or 1
+    rest = _take_all(decoded, elements)
+    if rest:
+        decoded.rejected.append(Rejected("too_many_rejected", f"{len(rest)} more elements", _bytes_of(rest)))
+        decoded.received -= len(rest) - 1
     return decoded
+
+
+def _take_all(decoded: Decoded, elements: list[Any]) -> list[Any]:
+    """Take the readings of an array; the rejected elements beyond ``REJECTED_LIMIT``, which are set aside as one."""
+    rest: list[Any] = []
+    for index, element in enumerate(elements):
+        if len(decoded.rejected) < REJECTED_LIMIT:
+            _take(decoded, element, None, f"readings[{index}]")
+            continue
+        try:
+            decoded.readings.append(_sent(element))
+        except DecodeError:
+            rest.append(element)
+    return rest
 
 
 def _parse(payload: bytes, max_bytes: int) -> Any:
@@ -105,8 +129,24 @@ def _parse(payload: bytes, max_bytes: int) -> Any:
         return from_json(payload, allow_inf_nan=True, cache_strings="keys")
     except ValueError as error:  # not JSON, not UTF-8, nested too deeply
         text = str(error)
+        if "number out of range" in text:
+            return _parse_huge(payload)
         code = "too_deep" if "recursion" in text else "not_json"
         raise DecodeError(code, text[:200]) from error
+
+
+def _parse_huge(payload: bytes) -> Any:
+    """A body with an integer of thousands of digits: that field becomes null like any other out of range."""
+    try:
+        return json.loads(payload, parse_int=_int)
+    except RecursionError as error:
+        raise DecodeError("too_deep", "recursion limit exceeded") from error
+    except ValueError as error:
+        raise DecodeError("not_json", str(error)[:200]) from error
+
+
+def _int(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else math.inf
 
 
 def _take(decoded: Decoded, element: Any, payload: bytes | None, place: str) -> None:

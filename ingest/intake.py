@@ -36,24 +36,32 @@ class Bounds:
     unbound_devices: Literal["accept", "quarantine"] = "accept"
 
 
-def read(
-    message: Payload, broker: str, devices: Mapping[str, Device], clock: Clock, bounds: Bounds
-) -> tuple[list[Reading], list[DeadLetter]]:
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What one message was."""
+
+    readings: list[Reading]
+    dead_letters: list[DeadLetter]
+    received: int
+    """Readings it was meant to be, counted in its body: what the ledger holds the other two against."""
+
+
+def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Clock, bounds: Bounds) -> Intake:
     """The readings of one message, and what of it could not be read."""
     try:
         gateway = gateway_of(message.topic)
     except DecodeError as error:
         letter = DeadLetter(message.received_at_ms, broker, message.topic, error.code, error.detail, message.payload)
-        return [], [letter]
+        return Intake([], [letter], 1)
     decoded = decode_native(message.payload, bounds.max_payload_bytes)
     readings = [_reading(sent, gateway, message, devices, clock, bounds) for sent in decoded.readings]
     if not decoded.rejected:
-        return readings, []
+        return Intake(readings, [], decoded.received)
     letters = [
         DeadLetter(message.received_at_ms, broker, message.topic, rejected.code, rejected.detail, rejected.payload)
         for rejected in decoded.rejected
     ]
-    return readings, letters
+    return Intake(readings, letters, decoded.received)
 
 
 def _reading(

@@ -17,6 +17,8 @@ from gridwarden.kinds import Field as KindField
 from gridwarden.model import Quality, Value
 
 _NAME_LIMIT = 64
+_EXACT = 2**53
+"""Beyond it a float is no longer every whole number."""
 
 
 def _schema_of(field: KindField) -> core_schema.CoreSchema:
@@ -63,11 +65,27 @@ def check(kind: str, sent: dict[str, Any]) -> tuple[dict[str, Value], dict[str, 
     fields = KINDS[kind].fields if kind else {}
     for name, value in sent.items():
         known = fields.get(name)
-        wrong = _wrong(known, value) if known else _wrong_extra(name, value)
-        values[name[:_NAME_LIMIT]] = None if wrong else value
+        wrong = _wrong(known, _meant(known, value)) if known else _wrong_extra(name, value)
+        values[name[:_NAME_LIMIT]] = None if wrong else _meant(known, value)
         if wrong:
             quality[name[:_NAME_LIMIT]] = wrong
     return values, quality
+
+
+def _meant(field: KindField | None, value: Any) -> Any:
+    """``value`` in the type of its field where that cannot be mistaken: 1 for 1.0, 3.0 for 3, and 1 for true.
+
+    The last one because a controller that says ``"entrapment": 1`` must not be left waiting for a boolean.
+    """
+    if field is None:
+        return value
+    if field.type is FieldType.FLOAT and type(value) is int and abs(value) < _EXACT:
+        return float(value)
+    if field.type is FieldType.INT and type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    if field.type is FieldType.BOOL and type(value) is int and value in {0, 1}:
+        return bool(value)
+    return value
 
 
 def _wrong(field: KindField, value: Any) -> Quality | None:
@@ -112,5 +130,5 @@ def _wrong_extra(name: str, value: Any) -> Quality | None:
     if type(value) is float:
         return None if math.isfinite(value) else Quality.NOT_FINITE
     if type(value) is int:
-        return None if abs(value) < 2**53 else Quality.OUT_OF_RANGE
+        return None if abs(value) < _EXACT else Quality.OUT_OF_RANGE
     return Quality.WRONG_TYPE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gridwarden.core.judge import Judge
@@ -18,12 +18,63 @@ NOTE_LIMIT = 2_000
 Params = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Desk:
-    """What a command works on. The records are only read here; they are in step with the judge when it runs."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the records hold on what a command is about, as of ``offset``."""
 
-    judge: Judge
-    records: Writer
+    offset: int
+    answer: Params | None
+    """The answer this command got when it was carried out before."""
+    alarms: tuple[Alarm, ...] = ()
+    events: tuple[GridEvent, ...] = ()
+
+
+def look_up(records: Writer, command_id: str, params: Params) -> Found:
+    """Read what a command is about; in the records' own thread, so that no alarm waits for it.
+
+    Raises:
+        RecordsUnavailable: the records cannot be read.
+    """
+    alarm_id, event_id = params.get("alarm_id"), params.get("event_id")
+    alarm = records.alarm(alarm_id) if isinstance(alarm_id, str) else None
+    event = records.event(event_id) if isinstance(event_id, str) else None
+    alarms = records.alarms_of(event.event_id) if event else []
+    if alarm:
+        alarms.append(alarm)
+    return Found(records.offset, records.answer(command_id), tuple(alarms), (event,) if event else ())
+
+
+class Desk:
+    """What a command works on: the judge, and how things stand by now.
+
+    That is what the records held, with the transactions over it that have been judged and are not yet durable.
+    """
+
+    def __init__(self, judge: Judge, found: Found, pending: Iterable[Transaction]) -> None:
+        self.judge = judge
+        self._alarms = {alarm.alarm_id: alarm for alarm in found.alarms}
+        self._events = {event.event_id: event for event in found.events}
+        for transaction in pending:
+            self._alarms |= transaction.alarms
+            self._events |= transaction.events
+
+    def alarm(self, alarm_id: str) -> Alarm:
+        """An alarm that fired, whatever became of it; raises :class:`NotFound`."""
+        alarm = self.judge.engine.active(alarm_id) or self._alarms.get(alarm_id)
+        if alarm is None or alarm.fired_at_ms is None:
+            raise NotFound("no_such_alarm", alarm_id)
+        return alarm
+
+    def event(self, event_id: str) -> GridEvent:
+        """A case, open or closed; raises :class:`NotFound`."""
+        event = self.judge.cases.open_event(event_id) or self._events.get(event_id)
+        if event is None:
+            raise NotFound("no_such_event", event_id)
+        return event
+
+    def alarms_of(self, event_id: str) -> list[Alarm]:
+        """The alarms that joined a case."""
+        return [alarm for alarm in self._alarms.values() if alarm.event_id == event_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +96,7 @@ class By:
 def acknowledge(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     """I have seen this alarm. A second acknowledgement changes nothing."""
     by = By.of(params)
-    alarm = _alarm(desk, params["alarm_id"])
+    alarm = desk.alarm(params["alarm_id"])
     transaction = Transaction(desk.judge.clock.now_ms())
     alarm = _acknowledge(desk, alarm, by, transaction)
     return transaction, {"alarm": rows.alarm_row(alarm)}
@@ -54,9 +105,9 @@ def acknowledge(desk: Desk, params: Params) -> tuple[Transaction, Params]:
 def acknowledge_event(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     """I have seen every alarm of this case."""
     by = By.of(params)
-    event = _event(desk, params["event_id"])
+    event = desk.event(params["event_id"])
     transaction = Transaction(desk.judge.clock.now_ms())
-    for alarm in desk.records.alarms_of(event.event_id):
+    for alarm in desk.alarms_of(event.event_id):
         _acknowledge(desk, alarm, by, transaction)
     event = desk.judge.cases.open_event(event.event_id) or event
     return transaction, {"event": rows.event_row(event)}
@@ -67,7 +118,7 @@ def confirm(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     by = By.of(params)
     outcome = Outcome(params["outcome"])
     judge = desk.judge
-    alarm = _alarm(desk, params["alarm_id"])
+    alarm = desk.alarm(params["alarm_id"])
     transaction = Transaction(judge.clock.now_ms())
     transition = judge.engine.confirm(alarm.alarm_id, by.actor, transaction.at_ms, outcome, by.note)
     if transition is None:
@@ -84,9 +135,9 @@ def confirm(desk: Desk, params: Params) -> tuple[Transaction, Params]:
 def close(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     """This case is done."""
     by = By.of(params)
-    event = _event(desk, params["event_id"])
+    event = desk.event(params["event_id"])
     transaction = Transaction(desk.judge.clock.now_ms())
-    alarms = desk.records.alarms_of(event.event_id)
+    alarms = desk.alarms_of(event.event_id)
     event = desk.judge.cases.close(event.event_id, alarms, by.actor, by.note, transaction.at_ms)
     transaction.events[event.event_id] = event
     change = Change(Operation.EVENT_CLOSED, transaction.at_ms, event.area, event=event, actor=by.actor)
@@ -100,20 +151,6 @@ COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction, Params]]] = {
     "confirm": confirm,
     "close": close,
 }
-
-
-def _alarm(desk: Desk, alarm_id: str) -> Alarm:
-    alarm = desk.judge.engine.active(alarm_id) or desk.records.alarm(alarm_id)
-    if alarm is None or alarm.fired_at_ms is None:
-        raise NotFound("no_such_alarm", alarm_id)
-    return alarm
-
-
-def _event(desk: Desk, event_id: str) -> GridEvent:
-    event = desk.judge.cases.open_event(event_id) or desk.records.event(event_id)
-    if event is None:
-        raise NotFound("no_such_event", event_id)
-    return event
 
 
 def _acknowledge(desk: Desk, alarm: Alarm, by: By, transaction: Transaction) -> Alarm:
@@ -130,6 +167,7 @@ def _acknowledge(desk: Desk, alarm: Alarm, by: By, transaction: Transaction) -> 
 def _still_resolved(before: Alarm, after: Alarm) -> Alarm:
     """A confirmation after the end leaves the times of the end as they were."""
     if before.state is AlarmState.RESOLVED:
-        after = rows.to_alarm({**rows.alarm_row(after), "state": before.state, "resolved_at_ms": before.resolved_at_ms,
-                               "cleared_at_ms": before.cleared_at_ms})  # fmt: skip
+        after = replace(
+            after, state=before.state, resolved_at_ms=before.resolved_at_ms, cleared_at_ms=before.cleared_at_ms
+        )
     return after

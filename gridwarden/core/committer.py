@@ -1,14 +1,14 @@
 """Transactions to disk, one after the other, and what follows from a commit: acknowledge, wake, answer.
 
 While the records cannot commit, transactions wait in order and nothing is acknowledged; their alarms are pushed at
-once, marked provisional. How many can wait is bounded by what the brokers leave unacknowledged.
+once, marked provisional. Core takes no more when ``messages_waiting`` is too high.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
@@ -17,6 +17,7 @@ import structlog
 
 from gridwarden import failpoints
 from gridwarden.errors import RecordsUnavailable
+from gridwarden.model import Change
 from gridwarden.records import rows
 from gridwarden.records.transaction import Tally, Transaction
 from gridwarden.records.writer import Committed, Writer
@@ -35,51 +36,54 @@ class Committer:
         writer: Writer,
         announce: Callable[[list[dict[str, Any]]], None],
         done: Callable[[Transaction, Committed], None],
+        *,
+        slow_s: float = SLOW_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         """``announce`` pushes provisional changes; ``done`` hears of each commit, before anything is acknowledged."""
         self._writer = writer
         self._announce = announce
         self._done = done
+        self._slow_s = slow_s
+        self._retry_s = retry_s
         self._waiting: deque[Transaction] = deque()
         self._work = asyncio.Event()
-        self._room = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._slow = False
         self.failing = False
         """Whether the last commit failed."""
+        self.messages_waiting = 0
+        """Messages whose transaction is not yet durable."""
 
     @property
     def waiting(self) -> int:
         """Transactions not yet durable."""
         return len(self._waiting)
 
-    def in_flight(self) -> int:
-        """Readings judged and not yet durable."""
-        return sum(tally.received for transaction in self._waiting for tally in transaction.tallies.values())
+    def pending(self) -> Sequence[Transaction]:
+        """The transactions not yet durable, in order; one whose commit is under way is among them."""
+        return tuple(self._waiting)
+
+    def in_flight(self) -> Tally:
+        """What is counted in transactions that are not yet durable."""
+        total = Tally()
+        for transaction in self._waiting:
+            for tally in transaction.tallies.values():
+                total.add(tally)
+        return total
+
+    def announced(self) -> list[dict[str, Any]]:
+        """The provisional changes as they stand, for somebody who comes later."""
+        waiting = (transaction for transaction in self._waiting if transaction.announced)
+        return [provisional(change) for transaction in waiting for change in transaction.changes]
 
     def submit(self, transaction: Transaction) -> None:
         """Queue a transaction; the order of submission is the order of offsets."""
         self._waiting.append(transaction)
+        self.messages_waiting += len(transaction.messages)
         self._work.set()
-        if self.failing:
+        if self.failing or self._slow:
             self._announce_waiting()
-
-    async def drained(self) -> None:
-        """Wait until everything submitted is durable.
-
-        Raises:
-            RecordsUnavailable: the records cannot commit now.
-        """
-        while self._waiting:
-            if self.failing:
-                raise RecordsUnavailable("the records cannot commit; nothing was done")
-            self._room.clear()
-            await self._room.wait()
-
-    async def room(self) -> None:
-        """Wait until one transaction or none is waiting."""
-        while len(self._waiting) > 1:
-            self._room.clear()
-            await self._room.wait()
 
     async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a read of the records in the writer's thread, after the commit that is under way."""
@@ -96,26 +100,39 @@ class Committer:
     async def _commit(self, transaction: Transaction) -> None:
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit_in_thread, transaction)
         try:
-            done, _ = await asyncio.wait([committing], timeout=SLOW_S)
-            if not done:
-                self._announce_waiting()
-            committed = await asyncio.shield(committing)
+            committed = await self._ended(committing)
         except RecordsUnavailable as error:
             await self._failed(error)
             return
         except asyncio.CancelledError:
+            # The thread cannot be stopped: what it makes durable is settled like any other commit.
             await asyncio.wait([committing])
+            if committing.exception() is None:
+                self._settle(transaction, committing.result())
             raise
+        self._settle(transaction, committed)
+        if transaction.messages:
+            await asyncio.sleep(0)  # the acknowledgements leave with the loop's next turn
+            failpoints.reach("puback.after")
+
+    async def _ended(self, committing: asyncio.Future[Committed]) -> Committed:
+        try:
+            done, _ = await asyncio.wait([committing], timeout=self._slow_s)
+            if not done:
+                self._slow = True
+                self._announce_waiting()
+            return await asyncio.shield(committing)
+        finally:
+            self._slow = False
+
+    def _settle(self, transaction: Transaction, committed: Committed) -> None:
         if self.failing:
             self.failing = False
             _log.warning("records commit again", waiting=len(self._waiting))
         self._waiting.popleft()
+        self.messages_waiting -= len(transaction.messages)
         self._done(transaction, committed)
         _acknowledge(transaction)
-        self._room.set()
-        if transaction.messages:
-            await asyncio.sleep(0)  # the acknowledgements leave with the loop's next turn
-            failpoints.reach("puback.after")
 
     def _commit_in_thread(self, transaction: Transaction) -> Committed:
         if transaction.messages:
@@ -130,8 +147,7 @@ class Committer:
             self.failing = True
             _log.error("records cannot commit; nothing is acknowledged, alarms go out as provisional", error=str(error))
         self._announce_waiting()
-        self._room.set()
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(self._retry_s)
 
     def _announce_waiting(self) -> None:
         for transaction in self._waiting:
@@ -144,7 +160,7 @@ class Committer:
         self._thread.shutdown()
 
 
-def provisional(change: Any) -> dict[str, Any]:
+def provisional(change: Change) -> dict[str, Any]:
     """A change as the link carries it before it has a ``seq``."""
     return {"operation": change.operation, "at_ms": change.at_ms, "area": change.area, **rows.change_body(change)}
 

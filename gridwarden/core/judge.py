@@ -42,11 +42,13 @@ class Judge:
         taken: list[tuple[Reading, Tally]] = []
         for message in messages:
             session = message.session
-            readings, letters = intake.read(message, session.broker, self.devices, self.clock, self._bounds)
+            taking = intake.read(message, session.broker, self.devices, self.clock, self._bounds)
             tally = transaction.tally(session.broker, session.lane)
-            taken.extend((reading, tally) for reading in readings)
-            transaction.dead_letters += letters
-            tally.dead_lettered += len(letters)
+            tally.received += taking.received
+            taken += [(reading, tally) for reading in taking.readings]
+            if taking.dead_letters:
+                transaction.dead_letters += taking.dead_letters
+                tally.dead_lettered += len(taking.dead_letters)
         taken.sort(key=_by_device_time)
         stored = [reading for reading, tally in taken if self._take(reading, tally, transaction)]
         transaction.at_ms = self.clock.now_ms()
@@ -99,6 +101,7 @@ class Judge:
                 transaction.forgotten.add(alarm.alarm_id)
             elif transition.operation is None:
                 transaction.alarms[alarm.alarm_id] = _with_event(alarm, transaction)
+                transaction.forgotten.discard(alarm.alarm_id)
             elif transition.operation is Operation.ALARM_FIRED:
                 self._fired(alarm, transaction)
             else:
@@ -114,6 +117,7 @@ class Judge:
         self.engine.replace(alarm)
         transaction.counters |= counters
         transaction.alarms[alarm.alarm_id] = alarm
+        transaction.forgotten.discard(alarm.alarm_id)
         transaction.events[event.event_id] = event
         transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm, event))
 

@@ -47,17 +47,18 @@ class Windows:
         scope = reading.device_id if reading.entitled else scope_of(reading)
         window = self._windows.get(scope)
         if window is None:
-            window = Window()
-            if reading.registered and reading.entitled:
+            window = Window(stranger=not reading.verified)
+            if not window.stranger or self._strangers < STRANGERS_LIMIT:
                 self._add(scope, window)
-            elif self._strangers < STRANGERS_LIMIT:
-                self._strangers += 1
-                self._add(scope, window)
+        elif window.stranger and reading.verified:  # registered meanwhile
+            window.stranger = False
+            self._strangers -= 1
         return window
 
     def _add(self, scope: str, window: Window) -> None:
         self._windows[scope] = window
         self._members[shard_of(scope)].append(scope)
+        self._strangers += window.stranger
 
     def latest_at_ms(self) -> int:
         """The latest device time seen, 0 when none was: where a replay clock goes on."""
@@ -71,8 +72,9 @@ class Windows:
         return Snapshot(shard, compress(to_json(windows), 1))
 
     def load(self, shard: int, offset: int, body: bytes) -> None:
-        """Take in a stored snapshot."""
+        """Take in a stored snapshot. The next one to be made is of the shard whose own is oldest."""
         self.offsets[shard] = offset
+        self._next_shard = min(range(SHARDS), key=self.offsets.__getitem__)
         for scope, dumped in from_json(decompress(body)).items():
             self._add(scope, Window.load(dumped))
 

@@ -14,15 +14,20 @@ from sqlalchemy.pool import QueuePool
 from gridwarden.records import schema
 
 FILE = "records.db"
+_CHECKPOINT_PAGES = 1_000
+"""4 MB: about twenty commits of a full block; a checkpoint then costs milliseconds, not a stall."""
+_WAL_KEPT_BYTES = 64 * 2**20
+"""What a long reader made the write-ahead log grow to is given back beyond this."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_HEAD = "0001"
+_HEAD = "0002"
 
 
 def connect(data: Path, *, read_only: bool = False) -> Engine:
     """An engine on the records of ``data``.
 
     The writer commits with synchronous=FULL in WAL mode and begins IMMEDIATE, so that it never fails half way
-    for a lock; readers open the file read-only and cannot write by mistake.
+    for a lock, except on a connection with the execution option ``reads``, which takes no lock for itself; readers
+    open the file read-only and cannot write by mistake.
     """
     path = data / FILE
     url = f"sqlite:///file:{quote(str(path))}?{'mode=ro&' if read_only else ''}uri=true"
@@ -36,10 +41,13 @@ def connect(data: Path, *, read_only: bool = False) -> Engine:
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        reads = read_only or connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 

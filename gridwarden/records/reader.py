@@ -214,7 +214,7 @@ class Reader:
         total = Tally()
         for row in found:
             total.add(Tally(*(getattr(row, name) for name in LEDGER_COLUMNS)))
-        return {"received": total.received, **asdict(total), "in_flight": 0}
+        return {**asdict(total), "in_flight": 0}
 
     def recount(self) -> dict[str, int]:
         """Dead letters and quarantine as they lie there, to hold against the ledger."""

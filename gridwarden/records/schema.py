@@ -152,7 +152,9 @@ ledger = Table(
     Column("quarantined", BigInteger, nullable=False),
     Column("unchecked", BigInteger, nullable=False),
     Column("redelivered", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False, server_default="0"),
 )
+"""``received`` is counted where payloads are decoded, the others where it is decided what becomes of a reading."""
 
 counter = Table(
     "counter",

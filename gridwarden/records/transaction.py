@@ -8,15 +8,16 @@ from typing import Any
 
 from gridwarden.model import Alarm, Change, DeadLetter, GridEvent, Reading
 
-LEDGER_COLUMNS = ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "redelivered")
+LEDGER_COLUMNS = ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "redelivered", "received")
 
 
 @dataclass(slots=True)
 class Tally:
     """Readings of one broker and lane, counted by what became of them.
 
-    ``stored + duplicate + dead_lettered + quarantined`` is what was received; ``unchecked`` are among the stored.
-    ``redelivered`` counts messages, not readings.
+    ``received`` is counted where payloads are decoded, an undecodable one as one; the others where it is decided what
+    becomes of each reading. So ``received == stored + duplicate + dead_lettered + quarantined`` is a check, not a sum.
+    ``unchecked`` are among the stored and quarantined. ``redelivered`` counts messages, not readings.
     """
 
     stored: int = 0
@@ -25,10 +26,11 @@ class Tally:
     quarantined: int = 0
     unchecked: int = 0
     redelivered: int = 0
+    received: int = 0
 
     @property
-    def received(self) -> int:
-        """Readings accounted for; an undecodable payload counts as one."""
+    def accounted(self) -> int:
+        """What became of readings, added up: equal to ``received`` unless one was lost on the way."""
         return self.stored + self.duplicate + self.dead_lettered + self.quarantined
 
     def add(self, other: Tally) -> None:

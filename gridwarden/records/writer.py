@@ -6,7 +6,9 @@ Synchronous; core calls it from one worker thread. A commit that fails leaves no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ class Committed:
     """Journal number of its first change; the others follow."""
     spool_bytes: int
     """What this transaction added to the blocks, less what it trimmed."""
+    trimmed: int = 0
+    """The last offset whose block it trimmed; 0: none."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class Start:
     ledger: dict[tuple[str, str], Tally]
     followers: dict[str, int]
     spool_bytes: int
+    trimmed: int
+    """The last offset whose block is gone; 0: none is."""
 
 
 class Writer:
@@ -62,13 +68,19 @@ class Writer:
         """Let go of the file."""
         self._engine.dispose()
 
+    @property
+    def offset(self) -> int:
+        """The newest offset committed."""
+        return self._offset
+
     def start(self) -> Start:
         """Read where things stand. To be called once, before the first commit."""
-        with self._engine.begin() as connection:
+        with self._read() as connection:
             self._offset = connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
             active = select(schema.alarm).where(schema.alarm.c.state.in_([AlarmState.PENDING, AlarmState.FIRING]))
             opened = select(schema.grid_event).where(schema.grid_event.c.state == EventState.OPEN)
             size = select(func.coalesce(func.sum(func.length(schema.intake_block.c.body)), 0))
+            trimmed = select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")
             return Start(
                 epoch(connection),
                 self._offset,
@@ -78,11 +90,12 @@ class Writer:
                 {(row.broker, row.lane): _tally(row) for row in connection.execute(select(schema.ledger))},
                 {row.name: row.offset for row in connection.execute(select(schema.follower))},
                 int(connection.execute(size).scalar_one()),
+                int(connection.execute(trimmed).scalar() or 0),
             )
 
     def shards(self) -> list[tuple[int, int, bytes]]:
         """The snapshot shards: number, offset, body."""
-        with self._engine.begin() as connection:
+        with self._read() as connection:
             return [(row.shard, row.offset, row.body) for row in connection.execute(select(schema.shard))]
 
     def blocks_after(self, offset: int) -> Iterator[tuple[int, bytes]]:
@@ -90,7 +103,7 @@ class Writer:
         table = schema.intake_block
         while True:
             query = select(table.c.offset, table.c.body).where(table.c.offset > offset).order_by(table.c.offset)
-            with self._engine.begin() as connection:
+            with self._read() as connection:
                 found = connection.execute(query.limit(50)).all()
             if not found:
                 return
@@ -109,20 +122,28 @@ class Writer:
     def event(self, event_id: str) -> GridEvent | None:
         """One grid event, open or closed."""
         query = select(schema.grid_event).where(schema.grid_event.c.event_id == event_id)
-        with self._engine.begin() as connection:
+        with self._read() as connection:
             row = connection.execute(query).mappings().first()
         return rows.to_event(row) if row else None
 
     def answer(self, command_id: str) -> dict[str, Any] | None:
         """The answer a command got when it was carried out; ``None`` when it is new."""
         query = select(schema.command.c.answer).where(schema.command.c.command_id == command_id)
-        with self._engine.begin() as connection:
+        with self._read() as connection:
             found: dict[str, Any] | None = connection.execute(query).scalar()
         return found
 
     def _alarms(self, query: Any) -> list[Alarm]:
-        with self._engine.begin() as connection:
+        with self._read() as connection:
             return [rows.to_alarm(row) for row in connection.execute(query).mappings()]
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            raise RecordsUnavailable(str(error.orig)) from error
 
     def commit(self, transaction: Transaction) -> Committed:
         """Make ``transaction`` durable, all of it or nothing.
@@ -135,11 +156,11 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 first_seq = _write(connection, transaction, offset, body)
-                trimmed = _trim(connection, transaction) if transaction.trim_through else 0
+                freed, trimmed = _trim(connection, transaction) if transaction.trim_through else (0, 0)
         except DBAPIError as error:
             raise RecordsUnavailable(str(error.orig)) from error
         self._offset = offset
-        return Committed(offset, first_seq, len(body) - trimmed)
+        return Committed(offset, first_seq, len(body) - freed, trimmed)
 
 
 def _write(connection: Connection, transaction: Transaction, offset: int, body: bytes) -> int:
@@ -162,9 +183,14 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
     if transaction.snapshot:
         snapshot = transaction.snapshot
         _put(connection, schema.shard, [{"shard": snapshot.shard, "offset": offset, "body": snapshot.body}])
-    for answer in transaction.answers:
-        row = {"command_id": answer.command_id, "offset": offset, "at_ms": at_ms, "answer": answer.body}
-        connection.execute(insert(schema.command), row)
+    if transaction.answers:
+        connection.execute(
+            upsert(schema.command).on_conflict_do_nothing(),  # the first answer is the answer
+            [
+                {"command_id": answer.command_id, "offset": offset, "at_ms": at_ms, "answer": answer.body}
+                for answer in transaction.answers
+            ],
+        )
         connection.execute(delete(schema.command).where(schema.command.c.at_ms < at_ms - COMMANDS_KEPT_MS))
     return first_seq
 
@@ -255,16 +281,21 @@ def _write_ledger(connection: Connection, transaction: Transaction) -> None:
         connection.execute(statement.on_conflict_do_update(index_elements=["broker", "lane"], set_=sums))
 
 
-def _trim(connection: Connection, transaction: Transaction) -> int:
-    """Delete the oldest blocks that nobody needs any more; the bytes freed."""
+def _trim(connection: Connection, transaction: Transaction) -> tuple[int, int]:
+    """Delete the oldest blocks that nobody needs any more; the bytes freed, and the last offset that went."""
     table = schema.intake_block
-    oldest = select(table.c.offset, func.length(table.c.body).label("size")).where(
-        table.c.offset <= transaction.trim_through, table.c.committed_at_ms < transaction.trim_before_ms
+    oldest = select(table.c.offset, table.c.committed_at_ms, func.length(table.c.body).label("size")).where(
+        table.c.offset <= transaction.trim_through
     )
     found = connection.execute(oldest.order_by(table.c.offset).limit(_TRIM_STEP)).all()
-    if found:
-        connection.execute(delete(table).where(table.c.offset <= found[-1].offset))
-    return sum(row.size for row in found)
+    # A clock that was set back must not let a younger block go with an older one behind it.
+    gone = list(takewhile(lambda row: row.committed_at_ms < transaction.trim_before_ms, found))
+    if not gone:
+        return 0, 0
+    last: int = gone[-1].offset
+    connection.execute(delete(table).where(table.c.offset <= last))
+    _put(connection, schema.meta, [{"name": "trimmed", "value": str(last)}])
+    return sum(row.size for row in gone), last
 
 
 def _tally(row: Any) -> Tally:
