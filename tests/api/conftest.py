@@ -253,7 +253,8 @@ async def site(template: tuple[Path, dict[str, str]], tmp_path: Path) -> AsyncIt
         services = stack.enter_context(open_services(config, RULES, lambda _: None))
         services.accounts = Accounts(services.office.database, SystemClock(), HASHER)
         await stack.enter_async_context(server.serve(socket_path(data, "core")))
-        book.told = services.hub.wake
+        loop = asyncio.get_running_loop()
+        book.told = lambda: loop.call_soon_threadsafe(services.hub.wake)  # some commit from threads
         tasks = [asyncio.create_task(life) for life in
                  (services.link.run(), services.hub.run(), services.states.run())]  # fmt: skip
         async with asyncio.timeout(10):
