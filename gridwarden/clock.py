@@ -6,8 +6,12 @@ All times inside are integers, milliseconds since 1970-01-01T00:00:00Z, in names
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_HALF_MS = timedelta(microseconds=500)
 
 
 class Clock(Protocol):
@@ -50,7 +54,9 @@ class ReplayClock:
 
 def rfc3339(at_ms: int) -> str:
     """``2026-11-22T06:00:00.123Z`` for a time in milliseconds."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, ms = divmod(at_ms, 1000)  # a float of seconds would lose a millisecond in far years
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> int:
@@ -62,4 +68,4 @@ def parse_rfc3339(text: str) -> int:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return round(at.timestamp() * 1000)
+    return (at - _EPOCH + _HALF_MS) // _MS

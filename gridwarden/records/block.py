@@ -77,7 +77,11 @@ def decode(block: bytes) -> list[Reading]:
     if zlib.crc32(body) != crc:
         msg = "checksum does not match"
         raise CorruptBlock(msg)
-    return [_reading(row) for row in from_json(zlib.decompress(body))]
+    try:
+        return [_reading(row) for row in from_json(zlib.decompress(body))]
+    except (zlib.error, ValueError, TypeError) as error:
+        msg = f"a whole block that is no block: {error}"
+        raise CorruptBlock(msg) from error
 
 
 def _reading(row: list[Any]) -> Reading:

@@ -1,0 +1,110 @@
+"""Windows: rebuilt from snapshots and blocks they equal the live ones, wherever they were cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridwarden.core import windows as module
+from gridwarden.core.windows import SHARDS, Windows, scope_of, shard_of
+from gridwarden.model import Reading
+from gridwarden.records.block import encode
+
+NOW_MS = 1_800_000_000_000
+
+
+def reading(device: str = "D", at: int = 0, key: int | None = None, **options: bool) -> Reading:
+    number = at if key is None else key
+    return Reading(device, "lift", "gw", NOW_MS + at, NOW_MS + at, at, number, True, {"floor": at}, **options)
+
+
+def live(windows: Windows, one: Reading) -> bool:
+    """What the judge does with a reading, without its rules; whether it is stored."""
+    window = windows.get(one)
+    if window.knows(one):
+        return False
+    one.late = window.is_late(one)
+    window.observe(one)
+    return True
+
+
+def dumped(windows: Windows) -> dict[str, object]:
+    return {scope: window.dump() for scope, window in windows._windows.items()}
+
+
+READINGS = st.builds(
+    lambda device, at, registered, entitled: reading(
+        f"D{device}", at, registered=registered or not entitled, entitled=entitled
+    ),
+    st.integers(0, 12),
+    st.integers(0, 300),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(batches=st.lists(st.lists(READINGS, max_size=8), max_size=30), cut=st.data())
+def test_snapshots_and_the_blocks_since_make_the_same_windows(
+    batches: list[list[Reading]], cut: st.DataObject
+) -> None:
+    windows, blocks, shards = Windows(), [], {}
+    for offset, batch in enumerate(batches, start=1):
+        stored = [one for one in (replace(one) for one in batch) if live(windows, one)]
+        blocks.append((offset, encode(stored) if stored else b""))
+        for _ in range(cut.draw(st.sampled_from([0, 1, 40]))):
+            snapshot = windows.snapshot()
+            shards[snapshot.shard] = (offset, snapshot.body)
+    rebuilt = Windows()
+    for shard, (offset, body) in shards.items():
+        rebuilt.load(shard, offset, body)
+    rebuilt.replay([one for one in blocks if one[0] > min(rebuilt.offsets)])
+    assert dumped(rebuilt) == dumped(windows)
+    assert rebuilt._strangers == windows._strangers
+    assert rebuilt.latest_at_ms() == windows.latest_at_ms()
+    assert len(rebuilt) == len(windows)
+
+
+def test_a_block_without_readings_is_passed_over() -> None:
+    assert Windows().replay([(1, b"")]) == 0
+
+
+def test_what_an_unentitled_gateway_says_has_a_window_of_its_own() -> None:
+    windows = Windows()
+    own, foreign = reading(), reading(entitled=False)
+    assert windows.get(own) is not windows.get(foreign)
+    assert scope_of(foreign) == "unverified:gw/D"
+
+
+def test_strangers_are_limited_and_the_limit_outlives_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRANGERS_LIMIT", 3)
+    windows = Windows()
+    for number in range(5):
+        live(windows, reading(f"S{number}", registered=False))
+    live(windows, reading("KNOWN"))
+    assert len(windows) == 4
+
+    restarted = Windows()
+    for _ in range(SHARDS):
+        snapshot = windows.snapshot()
+        restarted.load(snapshot.shard, 1, snapshot.body)
+    live(restarted, reading("S9", registered=False))
+    assert len(restarted) == 4
+    live(restarted, reading("S0", 1, registered=True))  # one of them is registered: that makes room
+    live(restarted, reading("S9", registered=False))
+    assert len(restarted) == 5
+
+
+def test_the_next_snapshot_is_of_the_oldest_shard() -> None:
+    windows = Windows()
+    for shard in range(SHARDS):
+        windows.load(shard, 5 if shard == 77 else 9, Windows().snapshot().body)
+    assert windows.snapshot().shard == 77
+    assert windows.snapshot().shard == 78
+
+
+def test_shards_are_stable_for_ever() -> None:
+    assert [shard_of("LIFT-000001"), shard_of("unverified:gw/烟感-1")] == [16, 43]

@@ -1,0 +1,95 @@
+"""One device's window: repeats, lateness, the value before."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
+
+from gridwarden.model import Reading
+from gridwarden.window import KEY_LIFE_MS, KEYS_KEPT, Window
+
+NOW_MS = 1_800_000_000_000
+
+
+def reading(at: int = 0, seq: int | None = None, key: int = 1, received: int | None = None, **options: bool) -> Reading:
+    received_at_ms = NOW_MS + (at if received is None else received)
+    keyed = options.pop("keyed", True)
+    return Reading("D", "lift", "g", NOW_MS + at, received_at_ms, seq, key, keyed, {"floor": at}, **options)
+
+
+def test_a_repeat_is_known_for_a_day() -> None:
+    window = Window()
+    window.observe(reading())
+    assert window.knows(reading(received=KEY_LIFE_MS))
+    assert not window.knows(reading(received=KEY_LIFE_MS + 1))
+    assert not window.knows(reading(key=2))
+
+
+def test_without_at_and_seq_nothing_is_a_repeat() -> None:
+    window = Window()
+    window.observe(reading(keyed=False))
+    assert not window.knows(reading(keyed=False))
+    assert not window.cannot_check(reading(keyed=False))
+    assert not window.keys
+
+
+def test_the_last_keys_are_kept_and_an_older_repeat_cannot_be_checked() -> None:
+    window = Window()
+    for number in range(KEYS_KEPT + 1):
+        window.observe(reading(number, key=number))
+    assert len(window.keys) == KEYS_KEPT
+    assert not window.knows(reading(0, key=0))
+    assert window.cannot_check(reading(0, key=0))
+    assert window.knows(reading(1, key=1))
+    assert not window.cannot_check(reading(1, key=1))
+
+
+def test_a_key_that_is_too_old_cannot_be_checked_and_is_then_the_newest() -> None:
+    window = Window()
+    window.observe(reading(key=1))
+    window.observe(reading(1, key=2))
+    again = reading(received=KEY_LIFE_MS + 1)
+    assert window.cannot_check(again)
+    window.observe(again)
+    assert list(window.keys) == [2, 1]
+    assert window.knows(again)
+
+
+@pytest.mark.parametrize(
+    ("at", "seq", "late"),
+    [(1, 0, False), (0, 5, False), (0, 6, False), (0, None, False), (0, 4, True), (-1, 9, True), (-1, None, True)],
+)
+def test_late_is_older_than_the_last_one_by_its_clock_then_its_seq(at: int, seq: int | None, late: bool) -> None:
+    window = Window()
+    window.observe(reading(0, 5))
+    assert window.is_late(reading(at, seq)) is late
+
+
+def test_a_late_one_leaves_its_key_and_nothing_else() -> None:
+    window = Window()
+    window.observe(reading(5, 5, key=1))
+    late = reading(1, 1, key=2)
+    late.late = True
+    window.observe(late)
+    assert (window.values, window.occurred_at_ms, window.seq, list(window.keys)) == ({"floor": 5}, NOW_MS + 5, 5, [1, 2])
+
+
+def test_before_is_the_value_before_the_last_reading() -> None:
+    window = Window()
+    window.observe(reading(1))
+    assert window.before("floor") is None
+    other = reading(2)
+    other.values = {"door": "open"}
+    window.observe(other)
+    assert (window.before("floor"), window.before("door")) == (1, None)
+
+
+@given(st.lists(st.tuples(st.integers(-5, 70), st.integers(0, 2**64 - 1), st.booleans()), max_size=90))
+def test_a_snapshot_is_the_window(seen: list[tuple[int, int, bool]]) -> None:
+    window = Window()
+    for at, key, stranger in seen:
+        window.observe(reading(at, key=key))
+        window.stranger = stranger
+    assert Window.load(from_json(to_json(window.dump()))) == window
