@@ -22,7 +22,7 @@ from simulators.raw_mqtt import PACKET_IDS, Connection, connected, packet_id, pu
 
 CHUNK = 100
 """Readings written at once when there is room for them."""
-TELL_EVERY_S = 0.2
+TELL_EVERY_S = 0.05
 PATIENCE_S = 30.0
 """How long the last acknowledgement may take."""
 _NUMBERS_BEGIN = 1_000_000_000

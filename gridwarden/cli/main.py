@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gridwarden import __version__, app, logs
-from gridwarden.cli import gateways, instance, play, registry, review
+from gridwarden.cli import bench, gateways, instance, play, registry, review
 from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, err, installation, out, print_json, told
 
 cli = typer.Typer(
@@ -26,6 +26,7 @@ cli.add_typer(review.rules, name="rules")
 cli.add_typer(review.dead_letters, name="deadletter")
 cli.command("demo")(instance.demo)
 cli.command("replay")(play.replay)
+cli.command("bench")(bench.bench)
 cli.command("ledger")(review.ledger)
 
 
