@@ -6,7 +6,6 @@ import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.pool import QueuePool
@@ -29,9 +28,13 @@ def connect(data: Path, *, read_only: bool = False) -> Engine:
     for a lock, except on a connection with the execution option ``reads``, which takes no lock for itself; readers
     open the file read-only and cannot write by mistake.
     """
-    path = data / FILE
-    url = f"sqlite:///file:{quote(str(path))}?{'mode=ro&' if read_only else ''}uri=true"
-    engine = create_engine(url, poolclass=QueuePool, pool_size=4, connect_args={"check_same_thread": False})
+    # Opened by ourselves: in a database URL a path with ? or % would be taken for another one.
+    uri = f"{(data / FILE).absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+
+    def open_file() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    engine = create_engine("sqlite://", creator=open_file, poolclass=QueuePool, pool_size=4)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -62,7 +65,7 @@ def migrate(data: Path) -> None:
 
     engine = connect(data)
     settings = Config()
-    settings.set_main_option("script_location", str(_MIGRATIONS))
+    settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")

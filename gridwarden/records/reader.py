@@ -177,7 +177,7 @@ class Reader:
         """Open events by severity, and firing alarms."""
         events, alarms = schema.grid_event, schema.alarm
         by_severity = (
-            select(events.c.severity, func.count(), func.sum(events.c.unacknowledged_count > 0))
+            select(events.c.severity, func.count(), func.count().filter(events.c.unacknowledged_count > 0))
             .where(events.c.state == "open", _within(events, scopes))
             .group_by(events.c.severity)
         )

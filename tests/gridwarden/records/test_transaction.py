@@ -1,0 +1,28 @@
+"""What a transaction counts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from gridwarden.records.schema import ledger
+from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
+
+
+def test_the_ledger_s_columns_are_the_tally_s_fields_in_order() -> None:
+    assert tuple(field.name for field in fields(Tally)) == LEDGER_COLUMNS
+    assert {column.name for column in ledger.columns} == {"broker", "lane", *LEDGER_COLUMNS}
+
+
+def test_tallies_add_up_and_what_was_received_is_a_count_of_its_own() -> None:
+    tally = Tally(1, 2, 3, 4, 5, 6, 70)
+    tally.add(Tally(10, 20, 30, 40, 50, 60, 700))
+    assert tally == Tally(11, 22, 33, 44, 55, 66, 770)
+    assert tally.accounted == 110
+
+
+def test_one_tally_a_broker_and_lane() -> None:
+    transaction = Transaction(1)
+    assert transaction.empty
+    assert transaction.tally("b", "alarm") is transaction.tally("b", "alarm")
+    assert transaction.tally("b", "alarm") is not transaction.tally("b", "telemetry")
+    assert not transaction.empty
