@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from api.app import create_app
 from api.services import Services
 from gridwarden.access import Role
-from gridwarden.clock import ReplayClock, SystemClock
+from gridwarden.clock import SystemClock
 from gridwarden.config import load
 from gridwarden.errors import Refused
 from gridwarden.link import LinkServer, socket_path
@@ -160,8 +160,15 @@ class Site:
     services: Services
     app: FastAPI
     core: Core
+    link: AsyncExitStack
+    """Core's end of the link; closed, core is down."""
     secrets: dict[str, str]
     port: int = 0
+
+    async def start_core(self) -> None:
+        """Answer the link."""
+        server = LinkServer(self.core.answer, lambda _: None)
+        await self.link.enter_async_context(server.serve(socket_path(self.data, "core")))
 
     def client(self, who: str | None = None, **headers: str) -> httpx.AsyncClient:
         """A client of the application in this process; ``who`` by API token."""
@@ -249,10 +256,11 @@ async def site(template: tuple[Path, dict[str, str]], tmp_path: Path) -> AsyncIt
     core = Core(book)
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)
-        server = LinkServer(core.answer, lambda _: None)
         services = stack.enter_context(open_services(config, RULES, lambda _: None))
         services.accounts = Accounts(services.office.database, SystemClock(), HASHER)
-        await stack.enter_async_context(server.serve(socket_path(data, "core")))
+        link = await stack.enter_async_context(AsyncExitStack())
+        site = Site(data, book, services, create_app(services, None), core, link, template[1])
+        await site.start_core()
         loop = asyncio.get_running_loop()
         book.told = lambda: loop.call_soon_threadsafe(services.hub.wake)  # some commit from threads
         tasks = [asyncio.create_task(life) for life in
@@ -260,7 +268,7 @@ async def site(template: tuple[Path, dict[str, str]], tmp_path: Path) -> AsyncIt
         async with asyncio.timeout(10):
             while not services.link.connected:  # noqa: ASYNC110 nobody sets an event
                 await asyncio.sleep(0.01)
-        yield Site(data, book, services, create_app(services, None), core, template[1])
+        yield site
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -299,5 +307,3 @@ def filled(book: Book) -> None:
         unregistered={"NEW-1": SeenUnregistered("smoke", "gw1", NOW_MS, 1)},
     )
 
-
-__all__ = ["EAST", "NOW_MS", "WEST", "ReplayClock"]
