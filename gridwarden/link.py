@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from typing import Any
 import structlog
 from pydantic_core import from_json, to_json
 
-from gridwarden.errors import CoreUnavailable, NotFound, Refused, Unavailable
+from gridwarden.errors import ConfigError, CoreUnavailable, NotFound, Refused, Unavailable
 
 Frame = dict[str, Any]
 LINE_LIMIT = 4 * 2**20
@@ -32,14 +33,25 @@ _log = structlog.get_logger("link")
 
 
 def socket_path(data: Path, name: str) -> Path:
-    """Where the socket ``name`` of a data directory lies; elsewhere if the system's limit on such paths is passed."""
+    """Where the socket ``name`` of a data directory lies; elsewhere if the system's limit on such paths is passed.
+
+    Raises:
+        ConfigError: that other place is not ours alone.
+    """
     path = data.resolve() / f"{name}.sock"
     if len(os.fsencode(path)) <= _PATH_LIMIT:
         return path
     digest = hashlib.blake2b(os.fsencode(data.resolve()), digest_size=8).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"gridwarden-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if not _mine(folder):
+        raise ConfigError("belongs to somebody else; use a shorter path for the data directory", path=folder)
     return folder / f"{name}.sock"
+
+
+def _mine(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 class LinkServer:
