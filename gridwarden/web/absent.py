@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 from gridwarden.history import HistoryUnavailable
@@ -13,7 +14,10 @@ class AbsentHistory:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def __getattr__(self, _method: str) -> NoReturn:
+    def __getattr__(self, _method: str) -> Callable[..., NoReturn]:
+        return self._refuse
+
+    def _refuse(self, *_args: object, **_named: object) -> NoReturn:
         raise HistoryUnavailable(self._reason)
 
     def close(self) -> None:

@@ -113,7 +113,8 @@ class Book:
         event = grid_event(number, area, EventState.CLOSED, revision=2)
         done = alarm(number, area, AlarmState.RESOLVED, resolved_at_ms=NOW_MS + number + 1, revision=2)
         self.commit(
-            Change(Operation.ALARM_RESOLVED, NOW_MS, area, done, event), Change(Operation.EVENT_CLOSED, NOW_MS, area, None, event)
+            Change(Operation.ALARM_RESOLVED, NOW_MS, area, done, event),
+            Change(Operation.EVENT_CLOSED, NOW_MS, area, None, event),
         )
 
 
@@ -306,4 +307,3 @@ def filled(book: Book) -> None:
         quarantined=[reading("SMK-2", state="alarm")],
         unregistered={"NEW-1": SeenUnregistered("smoke", "gw1", NOW_MS, 1)},
     )
-

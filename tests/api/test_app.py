@@ -124,39 +124,37 @@ async def test_odd_bodies_are_invalid_not_errors(site: Site) -> None:
             assert answer.headers["content-type"] == "application/problem+json"
 
 
-ASKED = (
-    [
-        ("/api/v1/nix", 404, "not_found"),
-        ("/api/v1/events/E9", 404, "no_such_event"),
-        ("/api/v1/alarms/" + "x" * 300, 404, "no_such_alarm"),
-        ("/api/v1/devices/SMK-9", 404, "not_found"),
-        ("/api/v1/events?limit=0", 422, "invalid"),
-        ("/api/v1/events?limit=1001", 422, "invalid"),
-        ("/api/v1/events?state=nix", 422, "invalid"),
-        ("/api/v1/events?after=x", 422, "bad_mark"),
-        ("/api/v1/events?after=~", 422, "bad_mark"),
-        ("/api/v1/events?after=99999999999999999999~x", 422, "bad_mark"),
-        ("/api/v1/alarms?from=x", 422, "bad_time"),
-        ("/api/v1/alarms?to=99999999999999999999", 422, "bad_time"),
-        ("/api/v1/alarms?from=1969-12-31T00:00:00Z", 422, "bad_time"),
-        ("/api/v1/journal?since=99999999999999999999", 422, "invalid"),
-        ("/api/v1/journal?since=-1", 422, "invalid"),
-        ("/api/v1/dead-letters?before=99999999999999999999", 422, "invalid"),
-        ("/api/v1/resources/nearest?lon=nan&lat=0", 422, "invalid"),
-        ("/api/v1/resources/nearest?lon=181&lat=0", 422, "invalid"),
-        ("/api/v1/resources/nearest", 422, "invalid"),
-        ("/api/v1/devices/SMK-1/readings", 422, "invalid"),
-        ("/api/v1/devices/SMK-1/readings?field=nix", 422, "unknown_field"),
-        ("/api/v1/devices/SMK-1/readings?field=state&step=5m", 422, "not_numeric"),
-        ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=0s", 422, "bad_step"),
-        ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=5", 422, "bad_step"),
-        ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=1s&from=0", 422, "too_many_points"),
-        ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&from=5&to=5", 422, "bad_time"),
-        ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&to=0", 422, "bad_time"),
-        ("/api/v1/events?area=%25", 200, None),
-        ("/api/v1/devices?q=%25_&after=%00", 200, None),
-    ]
-)
+ASKED = [
+    ("/api/v1/nix", 404, "not_found"),
+    ("/api/v1/events/E9", 404, "no_such_event"),
+    ("/api/v1/alarms/" + "x" * 300, 404, "no_such_alarm"),
+    ("/api/v1/devices/SMK-9", 404, "not_found"),
+    ("/api/v1/events?limit=0", 422, "invalid"),
+    ("/api/v1/events?limit=1001", 422, "invalid"),
+    ("/api/v1/events?state=nix", 422, "invalid"),
+    ("/api/v1/events?after=x", 422, "bad_mark"),
+    ("/api/v1/events?after=~", 422, "bad_mark"),
+    ("/api/v1/events?after=99999999999999999999~x", 422, "bad_mark"),
+    ("/api/v1/alarms?from=x", 422, "bad_time"),
+    ("/api/v1/alarms?to=99999999999999999999", 422, "bad_time"),
+    ("/api/v1/alarms?from=1969-12-31T00:00:00Z", 422, "bad_time"),
+    ("/api/v1/journal?since=99999999999999999999", 422, "invalid"),
+    ("/api/v1/journal?since=-1", 422, "invalid"),
+    ("/api/v1/dead-letters?before=99999999999999999999", 422, "invalid"),
+    ("/api/v1/resources/nearest?lon=nan&lat=0", 422, "invalid"),
+    ("/api/v1/resources/nearest?lon=181&lat=0", 422, "invalid"),
+    ("/api/v1/resources/nearest", 422, "invalid"),
+    ("/api/v1/devices/SMK-1/readings", 422, "invalid"),
+    ("/api/v1/devices/SMK-1/readings?field=nix", 422, "unknown_field"),
+    ("/api/v1/devices/SMK-1/readings?field=state&step=5m", 422, "not_numeric"),
+    ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=0s", 422, "bad_step"),
+    ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=5", 422, "bad_step"),
+    ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&step=1s&from=0", 422, "too_many_points"),
+    ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&from=5&to=5", 422, "bad_time"),
+    ("/api/v1/devices/SMK-1/readings?field=smoke_dbm&to=0", 422, "bad_time"),
+    ("/api/v1/events?area=%25", 200, None),
+    ("/api/v1/devices?q=%25_&after=%00", 200, None),
+]
 
 
 async def test_every_error_is_a_problem(site: Site) -> None:
@@ -175,7 +173,11 @@ async def test_every_error_is_a_problem(site: Site) -> None:
 async def test_wrong_method_says_which_is_right(site: Site) -> None:
     async with site.client("operator") as client:
         answer = await client.delete("/api/v1/events")
-        assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "GET")
+        assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (
+            405,
+            "method_not_allowed",
+            "GET",
+        )
 
 
 async def test_what_fails_inside_is_a_problem_that_tells_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,5 +245,3 @@ async def test_a_crowd_of_requests_does_not_keep_the_hub_waiting(site: Site) -> 
     finally:
         release.set()
         await asyncio.gather(*crowd)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 
 from api import auth
-from tests.api.conftest import EAST, PASSWORD, WEST, Site, filled
+from gridwarden.model import AlarmState
+from tests.api.conftest import EAST, PASSWORD, WEST, Site, alarm, filled
 
 OPEN = {("POST", "/api/v1/auth/session"), ("GET", "/healthz"), ("GET", "/readyz")}
 """What needs no sign-in. A new route that needs none must be written here, by somebody who means it."""
@@ -69,9 +71,7 @@ def expected(method: str, path: str, who: str | None, place: str) -> int:
 
 
 @pytest.mark.parametrize("place", ["west", "east"])
-@pytest.mark.parametrize(
-    "who", [None, "viewer", "operator", "admin", "west-viewer", "west-operator", "west-admin"]
-)
+@pytest.mark.parametrize("who", [None, "viewer", "operator", "admin", "west-viewer", "west-operator", "west-admin"])
 async def test_every_route_asks_the_policy(site: Site, who: str | None, place: str) -> None:
     filled(site.book)
     wrong = []
@@ -112,11 +112,6 @@ async def test_lists_of_a_scoped_user_hold_nothing_of_elsewhere(site: Site) -> N
 
 
 async def test_pending_alarms_are_not_shown(site: Site) -> None:
-    from dataclasses import replace
-
-    from gridwarden.model import AlarmState
-    from tests.api.conftest import alarm
-
     site.book.commit(alarms={"A7": replace(alarm(7), state=AlarmState.PENDING, fired_at_ms=None)})
     async with site.client("operator") as client:
         assert (await client.get("/api/v1/alarms/A7")).status_code == 404

@@ -69,7 +69,11 @@ async def test_while_core_is_down_nothing_is_done_nor_queued(site: Site, until: 
     await site.link.aclose()
     await until(lambda: not site.services.link.connected)
     async with site.client("operator") as client:
-        for address, body in (("alarms/A1/ack", {}), ("alarms/A1/confirm", {"outcome": "test"}), ("events/E1/close", {})):
+        for address, body in (
+            ("alarms/A1/ack", {}),
+            ("alarms/A1/confirm", {"outcome": "test"}),
+            ("events/E1/close", {}),
+        ):
             answer = await client.post(f"/api/v1/{address}", json=body)
             assert (answer.status_code, answer.json()["code"]) == (503, "core_unavailable")
             assert "retry-after" in answer.headers

@@ -13,6 +13,7 @@ from gridwarden.model import Device, Reading
 from gridwarden.records.transaction import SeenUnregistered
 from gridwarden.web.absent import AbsentHistory
 from tests.api.conftest import EAST, NOW_MS, WEST, Site, Socket, reading
+from tests.conftest import Until
 
 
 def remember(site: Site, *readings: Reading) -> None:
@@ -133,19 +134,27 @@ async def test_states_of_elsewhere_and_of_strangers_are_not_told(served: Site) -
     quarantined.entitled = False
     late = reading("SMK-1", NOW_MS - 9, 8, state="fault")
     late.late = True
-    async with served.socket("operator") as operator, served.socket("viewer") as viewer, served.socket("west-admin") as west:
+    async with (
+        served.socket("operator") as operator,
+        served.socket("viewer") as viewer,
+        served.socket("west-admin") as west,
+    ):
         for socket in (operator, viewer, west):
             await watching(socket)
         served.book.commit(readings=[*everywhere, quarantined, late],
                            unregistered={"NEW-1": SeenUnregistered("smoke", "gw1", NOW_MS, 1)})  # fmt: skip
-        for socket, wanted in ((operator, ["NEW-1", "SMK-1", "SMK-2"]), (viewer, ["SMK-1", "SMK-2"]), (west, ["SMK-1"])):
+        for socket, wanted in (
+            (operator, ["NEW-1", "SMK-1", "SMK-2"]),
+            (viewer, ["SMK-1", "SMK-2"]),
+            (west, ["SMK-1"]),
+        ):
             up = (await socket.receive())["up"]
             assert sorted(one["device_id"] for one in up) == wanted
             assert all(one["values"] == {"state": "normal"} for one in up)
 
 
 async def test_a_device_that_moves_is_told_to_its_new_area(
-    served: Site, monkeypatch: pytest.MonkeyPatch
+    served: Site, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr("api.stream.RECHECK_S", 0.02)
     async with served.socket("west-viewer") as socket:
@@ -153,9 +162,7 @@ async def test_a_device_that_moves_is_told_to_its_new_area(
         served.services.office.upsert_device(Device("SMK-2", "smoke", WEST))
         served.services.office.upsert_device(Device("SMK-1", "smoke", EAST))
         whereabouts = served.services.whereabouts
-        async with asyncio.timeout(10):
-            while whereabouts.sees("SMK-1", [WEST]) or not whereabouts.sees("SMK-2", [WEST]):
-                await asyncio.sleep(0.01)
+        await until(lambda: whereabouts.sees("SMK-2", [WEST]) and not whereabouts.sees("SMK-1", [WEST]))
         served.book.commit(readings=[reading("SMK-1"), reading("SMK-2")])
         assert [one["device_id"] for one in (await socket.receive())["up"]] == ["SMK-2"]
 

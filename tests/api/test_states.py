@@ -39,9 +39,7 @@ async def test_unwatched_it_reads_nothing_and_keeps_nothing(
     assert states.version == 2
 
 
-async def test_made_up_names_do_not_fill_the_memory(
-    site: Site, monkeypatch: pytest.MonkeyPatch, until: Until
-) -> None:
+async def test_made_up_names_do_not_fill_the_memory(site: Site, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     monkeypatch.setattr(api.states, "STRANGERS_LIMIT", 3)
     states = site.services.states
     strangers = [reading(f"NEW-{number}") for number in range(50)]

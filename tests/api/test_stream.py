@@ -25,8 +25,6 @@ from gridwarden.records import rows
 from tests.api.conftest import EAST, HASHER, NOW_MS, WEST, Site, Socket, alarm, fired, grid_event
 from tests.conftest import Until
 
-LIMIT = 10.0
-
 
 async def subscribed(socket: Socket, number: int = 1, **frame: Any) -> list[dict[str, Any]]:
     """Subscribe to changes; everything up to the end of the snapshot."""
@@ -45,7 +43,11 @@ async def test_no_subprotocol_is_4406(served: Site) -> None:
 async def test_wrong_origin_is_4403(served: Site) -> None:
     cookie = f"gridwarden_session={await served.cookie('operator')}"
     own = f"http://127.0.0.1:{served.port}"
-    for headers in ({"cookie": cookie}, {"cookie": cookie, "origin": "http://evil.test"}, {"origin": "http://evil.test"}):
+    for headers in (
+        {"cookie": cookie},
+        {"cookie": cookie, "origin": "http://evil.test"},
+        {"origin": "http://evil.test"},
+    ):
         async with served.socket(None, headers=headers) as socket:
             assert await socket.closed() == 4403, headers
     async with served.socket(None, headers={"cookie": cookie, "origin": own}) as socket:
@@ -233,7 +235,9 @@ async def test_a_scoped_client_hears_its_own_area_and_is_told_how_far(
     monkeypatch.setattr(api.stream, "RECHECK_S", 0.05)
     served.book.fire(1, EAST)
     async with served.socket("west-viewer") as socket:
-        assert [frame["events"] for frame in await subscribed(socket, q={"area": "3301"}) if frame["t"] == "snap"] == [[]]
+        assert [frame["events"] for frame in await subscribed(socket, q={"area": "3301"}) if frame["t"] == "snap"] == [
+            []
+        ]
         served.book.fire(2, EAST)
         served.book.fire(3, WEST)
         served.book.fire(4, EAST)
@@ -244,7 +248,7 @@ async def test_a_scoped_client_hears_its_own_area_and_is_told_how_far(
         assert [(frame["seq"], frame["through"], frame["alarm"]["area"]) for frame in changes] == [(3, 3, WEST)]
 
 
-async def test_a_ping_does_not_claim_what_is_still_waiting_or_on_its_way(served: Site) -> None:
+async def test_a_ping_does_not_claim_what_is_still_waiting_or_on_its_way(served: Site, until: Until) -> None:
     services = served.services
     sent: list[str] = []
     go = asyncio.Event()
@@ -261,9 +265,7 @@ async def test_a_ping_does_not_claim_what_is_still_waiting_or_on_its_way(served:
     go.clear()
     for number in (1, 2):
         served.book.fire(number)
-    async with asyncio.timeout(LIMIT):
-        while services.hub.seq < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: services.hub.seq == 2)
     draining = asyncio.create_task(subscription.drain())
     await asyncio.sleep(0)
     assert subscription.through == 0
@@ -442,7 +444,7 @@ async def test_who_reads_too_slowly_is_told_of_the_gap_and_delays_nobody(
                 seq += 1
                 assert (await quick.receive())["seq"] == seq
         frames = []
-        with pytest.raises(websockets.ConnectionClosed):
+        with pytest.raises(websockets.ConnectionClosed):  # noqa: PT012 - it ends so
             while True:
                 frames.append(await slow.receive())
         assert frames.pop() == {"t": "gap", "id": 1, "reason": "overflow"}
