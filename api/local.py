@@ -111,19 +111,19 @@ class NewToken(BaseModel):
     name: str = Field(min_length=1, max_length=80)
 
 
-@router.put("/users/{name}/password", status_code=204)
+@router.put("/users/{name:path}/password", status_code=204)
 def set_password(name: str, new: NewPassword, services: Given) -> None:
     """Set a password; every session of the account ends."""
     services.accounts.set_password(_named(services, name).user_id, new.password)
 
 
-@router.delete("/users/{name}", status_code=204)
+@router.delete("/users/{name:path}", status_code=204)
 def disable_user(name: str, services: Given) -> None:
     """Disable an account; what it did stays under its name."""
     services.accounts.change_user(_named(services, name).user_id, disabled=True)
 
 
-@router.post("/users/{name}/tokens", status_code=201)
+@router.post("/users/{name:path}/tokens", status_code=201)
 def add_token(name: str, new: NewToken, services: Given) -> dict[str, Any]:
     """Make an API token; its secret is told this once."""
     token, secret = services.accounts.create_token(_named(services, name).user_id, new.name)

@@ -20,13 +20,14 @@ from typing import Any
 import structlog
 
 from gridwarden.broker.backoff import backoff
+from gridwarden.broker.child import check_port
 from gridwarden.broker.embedded import EmbeddedBroker
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
-from gridwarden.errors import GridwardenError, Unavailable
+from gridwarden.errors import ConfigError, GridwardenError, Unavailable
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
-from gridwarden.part import READY, Handover, part, reveal
+from gridwarden.part import FAILED, READY, Handover, part, reveal
 from gridwarden.records import database
 
 PARTS = ("core", "web")
@@ -70,9 +71,14 @@ def data_lock(data: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another process holds it.
+        ConfigError: it cannot be made, or not be written.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        reason = f"the data directory cannot be used ({error.strerror}); choose another one with --data"
+        raise ConfigError(reason, path=data) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,12 +128,20 @@ def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
 
 
 @asynccontextmanager
-async def running(installation: Installation, *, single: bool = False) -> AsyncIterator[Running]:
-    """Everything running, within the block; :func:`data_lock` is held and :func:`prepare` was called by the caller."""
+async def running(
+    installation: Installation, *, single: bool = False, log_level: str = "info"
+) -> AsyncIterator[Running]:
+    """Everything running, within the block; :func:`data_lock` is held and :func:`prepare` was called by the caller.
+
+    Raises:
+        Unavailable: a port is taken, or a part cannot start; with the reason.
+    """
     async with AsyncExitStack() as stack:
         config = installation.config
         if not config.http.port:
             installation.decide(http__port=_free_port(config.http.host))
+        else:
+            check_port(config.http.host, config.http.port, "http.port")
         embedded = None
         if config.embedded.enabled:
             embedded = await stack.enter_async_context(EmbeddedBroker(config.embedded, config.data))
@@ -137,6 +151,7 @@ async def running(installation: Installation, *, single: bool = False) -> AsyncI
             config_path=installation.config_path,
             overrides=installation.overrides,
             embedded=reveal(embedded.connection()) if embedded else None,
+            log_level=log_level,
         )
         run = Running(installation, embedded)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -146,13 +161,23 @@ async def running(installation: Installation, *, single: bool = False) -> AsyncI
         started = [tasks.create_task(life(event), name=f"part-{name}")
                    for life, event, name in zip(lives, ready, PARTS, strict=True)]  # fmt: skip
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                for event in ready:
-                    await event.wait()
+            await _all_up(ready)
             yield run
         finally:
             for task in started:
                 task.cancel()
+
+
+async def _all_up(ready: list[asyncio.Event]) -> None:
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            for event in ready:
+                await event.wait()
+    except TimeoutError as error:
+        down = [name for name, event in zip(PARTS, ready, strict=True) if not event.is_set()]
+        raise Unavailable(
+            f"{' and '.join(down)} did not come up within {START_TIMEOUT_S:.0f} s; the log says why"
+        ) from error
 
 
 @contextmanager
@@ -185,16 +210,25 @@ def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
+            reason = ""
             async with _child(name, handover) as process:
                 run.processes[name] = process
                 while line := await process.stdout.readline():  # type: ignore[union-attr]
                     if line == READY:
                         ready.set()
+                    elif line.startswith(FAILED):
+                        reason = line.removeprefix(FAILED).decode().strip()
                 code = await process.wait()
+            if (
+                reason and not ready.is_set()
+            ):  # it never was up: trying for ever would only hide what a person must mend
+                raise Unavailable(f"{name} cannot start: {reason}")
             if loop.time() - began > STEADY_S:
                 pauses = backoff()
             pause_s = next(pauses)
-            _log.error("a part ended and is started again", name=name, code=code, pause_s=round(pause_s, 2))
+            _log.error(
+                "a part ended and is started again", name=name, code=code, reason=reason, pause_s=round(pause_s, 2)
+            )
             await asyncio.sleep(pause_s)
 
     return supervise
@@ -203,7 +237,8 @@ def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio
 @asynccontextmanager
 async def _child(name: str, handover: Handover) -> AsyncIterator[Process]:
     command = (sys.executable, "-m", "gridwarden.part", name)
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    # A session of its own: Ctrl-C must reach us alone, we end the parts.
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
     try:
         with contextlib.suppress(ConnectionError):
             process.stdin.write(handover.model_dump_json().encode() + b"\n")  # type: ignore[union-attr]

@@ -18,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from gridwarden import logs
 from gridwarden.config import Broker, Config, load
+from gridwarden.errors import GridwardenError
 
 READY = b"ready\n"
+FAILED = b"failed "
+"""Begins the line that says why a part ends."""
 
 
 class Handover(BaseModel):
@@ -28,6 +31,7 @@ class Handover(BaseModel):
     model_config = ConfigDict(extra="forbid")
     config_path: Path | None
     overrides: dict[str, Any]
+    log_level: str = "info"
     embedded: dict[str, Any] | None
     """Connection to the embedded broker, its password in clear; never on a command line."""
 
@@ -90,10 +94,15 @@ async def _tell_ready(ready: asyncio.Event) -> None:
 def main() -> None:
     """Run the part named on the command line."""
     name = sys.argv[1]
-    logs.set_up(name)
     handover = Handover.model_validate_json(sys.stdin.buffer.readline())
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        run(_live(name, handover))
+    logs.set_up(name, level=handover.log_level)
+    try:
+        with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+            run(_live(name, handover))
+    except (GridwardenError, OSError) as error:
+        sys.stdout.buffer.write(FAILED + " ".join(str(error).split()).encode() + b"\n")
+        sys.stdout.buffer.flush()
+        raise SystemExit(1) from error
 
 
 def run(life: Coroutine[Any, Any, None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from gridwarden import app, logs
 from gridwarden.app import Installation, Running
 from gridwarden.broker import credentials
 from gridwarden.cli.local import api
-from gridwarden.cli.output import ConfigOption, JsonOption, err, installation, print_json, told
+from gridwarden.cli.output import ConfigOption, JsonOption, bar, busy, err, installation, print_json, say, told
 from gridwarden.clock import SystemClock
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.importing import import_file
@@ -32,9 +33,14 @@ USER = "operator"
 
 
 def demo(
-    seconds: Annotated[float | None, typer.Option("--for", min=1, help="Stop after so many seconds.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", min=1, metavar="SECONDS", help="Stop by itself after so long; default: Ctrl-C."),
+    ] = None,
     data: Annotated[Path, typer.Option("--data", "-d", help="Data directory of the demo.")] = Path("var/demo"),
-    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.  [default: 8080]")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,20 +48,25 @@ def demo(
     with told():
         here = installation(config, data, http__port=port, embedded__mqtt_port=0)
         logs.set_up("demo", level="warning")
-        facts = asyncio.run(_demo(here, seconds))
-        if as_json:
+        facts = asyncio.run(_demo(here, seconds, wanted=as_json))
+        if facts:
             print_json(facts)
 
 
-async def _demo(here: Installation, seconds: float | None) -> dict[str, Any]:
+async def _demo(here: Installation, seconds: float | None, *, wanted: bool) -> dict[str, Any]:
+    """Live until it is over; the facts, if they are wanted."""
     data = here.config.data
     with app.data_lock(data):
-        app.prepare(data)
-        password = _fresh_password(data)
-        readings = _district(data)
-        async with app.running(here) as running:
+        with busy("making a district of 200 devices and a day of readings"):
+            app.prepare(data)
+            password = _fresh_password(data)
+            readings = _district(data)
+        async with AsyncExitStack() as stack:
+            with busy("starting"):
+                running = await stack.enter_async_context(app.running(here, log_level="warning"))
             err.print(f"\n  Gridwarden is at [bold]{here.address}[/]", soft_wrap=True)
-            err.print(f"  sign in as      {USER} / {password}\n", markup=False)
+            say(f"  sign in as      {USER} / {password}")
+            say("  Ctrl-C ends it\n")
             account = ReplayAccount()
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
@@ -64,7 +75,7 @@ async def _demo(here: Installation, seconds: float | None) -> dict[str, Any]:
                     async with asyncio.timeout(seconds):
                         await app.until_signal()
                 stop.set()  # what was published is still waited for, so that the account is exact
-            return await _facts(here, account)
+            return await _facts(here, account) if wanted else {}
 
 
 async def _facts(here: Installation, account: ReplayAccount) -> dict[str, Any]:
@@ -121,7 +132,13 @@ async def _play(running: Running, readings: Path, account: ReplayAccount, stop: 
     address = Address(running.broker.host, running.broker.mqtt_port, "gridwarden-demo", user, password)
     began_ms = SystemClock().now_ms()
     day = Options(path=readings, address=address, shift=began_ms - DAY_MS, speed=CATCH_UP_SPEED)
-    await replay(day, account=account, stop=stop)
+    with bar("the day until now") as progress:
+        task = progress.add_task("", total=1.0, note="")
+
+        def step(so_far: ReplayAccount) -> None:
+            progress.update(task, completed=so_far.fraction, note=f"{so_far.readings_acknowledged:,} readings")
+
+        await replay(day, step, account=account, stop=stop)
     # Meanwhile minutes have passed: the next day begins where the last one ended and runs as fast as days do.
     following = Options(path=readings, address=address, shift=began_ms, speed=1.0, loops=0)
     await replay(following, account=account, stop=stop)

@@ -11,14 +11,15 @@ import httpx
 
 from gridwarden import app
 from gridwarden.app import Installation
-from gridwarden.errors import GridwardenError
+from gridwarden.errors import ConfigError, Refused, Unavailable
 from gridwarden.link import socket_path
 
 TIMEOUT_S = 30.0
+SERVER_ERRORS = 500
 
 
-class CommandFailed(GridwardenError):
-    """The instance refused, with its problem details."""
+class CommandFailed(Refused):
+    """The instance refused, with the code and detail of its problem details."""
 
 
 class Api:
@@ -31,7 +32,8 @@ class Api:
         """One request; the JSON of its answer.
 
         Raises:
-            CommandFailed: any answer but a success.
+            CommandFailed: it was refused.
+            Unavailable: the instance cannot do it now.
         """
         response = await self._client.request(method, f"/api/v1{path}", json=body)
         return _checked(response)
@@ -47,30 +49,55 @@ class Api:
 
 
 def _checked(response: httpx.Response) -> Any:
-    if response.is_error:
+    if not response.is_error:
+        return response.json() if response.content else None
+    try:
         problem = response.json()
-        raise CommandFailed(" ".join(str(problem[key]) for key in ("code", "detail") if problem.get(key)))
-    return response.json() if response.content else None
+        code, detail = str(problem["code"]), str(problem.get("detail", ""))
+    except (ValueError, KeyError, TypeError):
+        code, detail = f"HTTP {response.status_code}", ""
+    if response.status_code >= SERVER_ERRORS:
+        raise Unavailable(detail or f"the instance answered {code}; its log says why")
+    raise CommandFailed(code, detail)
 
 
 @asynccontextmanager
-async def api(installation: Installation) -> AsyncIterator[Api]:
-    """The API, whether an instance runs or not; the data directory is held while it does not."""
-    from gridwarden.web.service import local_app  # noqa: PLC0415 - only commands that need it pay for it
-    from rules.load import load as load_rules  # noqa: PLC0415
+async def api(installation: Installation, *, existing: bool = False) -> AsyncIterator[Api]:
+    """The API, whether an instance runs or not; the data directory is held while it does not.
 
-    config = installation.config
+    Args:
+        installation: whose.
+        existing: only look: where nothing has ever been kept, nothing is made.
+
+    Raises:
+        ConfigError: ``existing``, and there is nothing.
+        Unavailable: the running instance does not answer.
+    """
+    data = installation.config.data
     async with AsyncExitStack() as stack:
-        transport: httpx.AsyncBaseTransport
-        if app.is_running(config.data):
-            transport = httpx.AsyncHTTPTransport(uds=str(socket_path(config.data, "web")))
+        if app.is_running(data):
+            transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(uds=str(socket_path(data, "web")))
+        elif existing and not (data / "office.db").exists():
+            reason = "no data of Gridwarden here; name its directory with --data, or start `gridwarden run` once"
+            raise ConfigError(reason, path=data)
         else:
-            stack.enter_context(app.data_lock(config.data))
-            app.prepare(config.data, first_user=False)
-            rules = load_rules(config.rules, shipped_packs=config.shipped_packs)
-            transport = httpx.ASGITransport(await stack.enter_async_context(local_app(config, rules)))
+            transport = httpx.ASGITransport(await _opened(installation, stack), raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url="http://gridwarden.local", timeout=TIMEOUT_S)
         try:
             yield Api(await stack.enter_async_context(client))
         except httpx.ConnectError as error:
-            raise CommandFailed("an instance holds the data directory but does not answer yet; try again") from error
+            raise Unavailable(f"an instance holds {data} but does not answer yet; try again") from error
+        except httpx.TransportError as error:
+            raise Unavailable(f"the instance on {data} went away before it had answered ({error})") from error
+
+
+async def _opened(installation: Installation, stack: AsyncExitStack) -> Any:
+    """The application on the files themselves, for this one command."""
+    from gridwarden.web.service import local_app  # noqa: PLC0415 - only commands that need it pay for it
+    from rules.load import load as load_rules  # noqa: PLC0415
+
+    config = installation.config
+    stack.enter_context(app.data_lock(config.data))
+    app.prepare(config.data, first_user=False)
+    rules = load_rules(config.rules, shipped_packs=config.shipped_packs)
+    return await stack.enter_async_context(local_app(config, rules))

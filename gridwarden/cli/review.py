@@ -9,33 +9,43 @@ from typing import Annotated, Any
 import typer
 
 from gridwarden.cli.local import api
-from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, installation, out, print_json, told
+from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, busy, installation, out, print_json, say, told
+from gridwarden.clock import parse_rfc3339
 from gridwarden.errors import NotFound
 from rules import report as reports
 from rules.load import PACKS
 from rules.script import run as run_scripts
 
-rules = typer.Typer(help="Test rules.", no_args_is_help=True)
+rules = typer.Typer(help="Try out rules.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Payloads that could not be decoded.", no_args_is_help=True)
-LEDGER_PARTS = ("stored", "duplicate", "dead_lettered", "quarantined", "in_flight")
+LEDGER_PARTS = {
+    "stored": "in the records",
+    "duplicate": "the same reading once more",
+    "dead_lettered": "could not be decoded; see gridwarden deadletter list",
+    "quarantined": "from a gateway that does not speak for the device",
+    "in_flight": "being worked on",
+}
+"""Where a received reading can be, and what that means."""
 
 
 @rules.callback()
 def _rules() -> None:
-    """Test rules."""
+    """Try out rules."""
 
 
 @rules.command("test")
 def test(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Test files, rule files or folders; default: shipped packs.")
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Test files, rule files or folders; default: the shipped rules."),
     ] = None,
     as_json: JsonOption = False,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML here.")] = None,
 ) -> None:
     """Run rule tests on virtual time; exit 1 when one fails."""
     with told():
-        report = run_scripts(paths or [PACKS])
+        with busy("running rule tests"):
+            report = run_scripts(paths or [PACKS])
         if junit:
             junit.write_text(reports.as_junit(report), "utf-8")
         if as_json:
@@ -59,22 +69,24 @@ def ledger(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
 
 
 def _show_ledger(found: dict[str, Any]) -> None:
-    out.print(f"received        {found['received']:>12,}")
-    for name in LEDGER_PARTS:
-        out.print(f"  {name:<14}{found[name]:>12,}")
-    out.print("balanced" if found["balanced"] else "[bold red]NOT BALANCED[/]")
+    out.print(f"received        {found['received']:>14,}  readings")
+    for name, meaning in LEDGER_PARTS.items():
+        out.print(f"  {name.replace('_', '-'):<14}{found[name]:>14,}  {meaning}", soft_wrap=True)
+    out.print("the sum is right" if found["balanced"] else "[bold red]THE SUM IS NOT RIGHT[/]")
     lag = found["history_lag"]
-    out.print(f"history: {lag['transactions']} transactions behind, complete until {lag['complete_until']}")
+    behind = f"{lag['transactions']:,} transactions behind the records" if lag["transactions"] else "up to date"
+    until = f"; complete until {lag['complete_until']}" if parse_rfc3339(lag["complete_until"]) > 0 else ""
+    out.print(f"history: {behind}{until}", soft_wrap=True)
 
 
 @dead_letters.command("list")
 def list_dead_letters(
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the newest dead letters."""
+    """List the newest dead letters: number, time, topic, reason."""
     with told():
         found = asyncio.run(_get(config, data, f"/dead-letters?limit={limit}"))
         if as_json:
@@ -83,11 +95,13 @@ def list_dead_letters(
         for letter in found["dead_letters"]:
             out.print(f"{letter['dead_letter_id']:>8} {letter['received_at']} {letter['topic']} {letter['code']}: "
                       f"{letter['detail']} ({letter['bytes']} bytes)", markup=False, soft_wrap=True)  # fmt: skip
+        if not found["dead_letters"]:
+            say("no dead letter: every payload could be decoded")
 
 
 @dead_letters.command("show")
 def show_dead_letter(
-    number: Annotated[int, typer.Argument(min=1)],
+    number: Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `gridwarden deadletter list` shows it.")],
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -108,5 +122,5 @@ def show_dead_letter(
 
 
 async def _get(config: Path | None, data: Path | None, path: str) -> Any:
-    async with api(installation(config, data)) as to:
+    async with api(installation(config, data), existing=True) as to:
         return await to.call("GET", path)
