@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ import pytest
 from api.app import create_app
 from api.guard import BODY_LIMIT
 from tests.api.conftest import Site, filled
+from tests.conftest import Until
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/api.md"
 SOURCES = Path(__file__).parents[2]
@@ -32,9 +32,9 @@ def page(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def paged(site: Site, page: Path) -> Iterator[httpx.AsyncClient]:
+def paged(site: Site, page: Path) -> httpx.AsyncClient:
     app = create_app(site.services, page)
-    yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gw.test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gw.test")
 
 
 async def test_the_page_answers_its_own_addresses(paged: httpx.AsyncClient) -> None:
@@ -225,7 +225,7 @@ async def test_health(site: Site) -> None:
         assert (await client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_a_crowd_of_requests_does_not_keep_the_hub_waiting(site: Site) -> None:
+async def test_a_crowd_of_requests_does_not_keep_the_hub_waiting(site: Site, until: Until) -> None:
     """Its reader and its thread are its own."""
     blocked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -239,9 +239,7 @@ async def test_a_crowd_of_requests_does_not_keep_the_hub_waiting(site: Site) -> 
     await blocked.wait()
     try:
         site.book.fire(1)
-        async with asyncio.timeout(5):
-            while site.services.hub.seq < 1:
-                await asyncio.sleep(0.01)
+        await until(lambda: site.services.hub.seq == 1)
     finally:
         release.set()
         await asyncio.gather(*crowd)
