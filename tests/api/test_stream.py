@@ -13,6 +13,7 @@ import pytest
 import websockets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 import api.hub
 import api.stream
@@ -263,17 +264,39 @@ async def test_a_ping_does_not_claim_what_is_still_waiting_or_on_its_way(served:
     await subscription.start(api.subscriptions.Frame(t="sub"))
     assert subscription.through == 0
     go.clear()
-    for number in (1, 2):
-        served.book.fire(number)
-    await until(lambda: services.hub.seq == 2)
+    served.book.fire(1)
+    await until(lambda: services.hub.seq == 1)
     draining = asyncio.create_task(subscription.drain())
     await asyncio.sleep(0)
     assert subscription.through == 0
     go.set()
     await draining
-    assert subscription.through == 2
+    assert subscription.through == 1
     subscription.end()
     assert subscription.through is None
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+async def test_what_commits_while_the_beginning_is_sent_comes_after_it(
+    served: Site, until: Until, resumes: bool
+) -> None:
+    served.book.fire(1)
+    services = served.services
+    held = Held(epoch=services.epoch)
+
+    async def send(text: str) -> None:
+        held.take(from_json(text))
+        if services.reader.last_seq() == 1:
+            served.book.fire(2)
+            await until(lambda: services.hub.seq == 2)  # the hub has told it to whoever listens by now
+
+    subscription = api.subscriptions.EventsSubscription(1, [""], services, send, lambda: None)
+    resume = {"epoch": services.epoch, "seq": 0} if resumes else None
+    await subscription.start(api.subscriptions.Frame.model_validate({"t": "sub", "resume": resume}))
+    await subscription.drain()
+    subscription.end()
+    assert set(held.alarms) == {"A1", "A2"}
+    assert held.seq == 2
 
 
 async def test_before_any_subscription_a_ping_claims_nothing(served: Site, monkeypatch: pytest.MonkeyPatch) -> None:
