@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,9 @@ PARTS = ("core", "web")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 STEADY_S = 10.0
+RETRY_CAP_S = 3.0
+"""Longest wait before a part is started again: meanwhile no alarm is judged, or none is seen."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger("run")
 
 
@@ -206,7 +209,7 @@ def _live_here(name: str, config: Config, handover: Handover) -> Callable[[async
 def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio.Event], Any]:
     async def supervise(ready: asyncio.Event) -> None:
         """Start the part, and start it again with back-off whenever it ends."""
-        pauses = backoff()
+        pauses = backoff(RETRY_CAP_S)
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -224,7 +227,7 @@ def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio
             ):  # it never was up: trying for ever would only hide what a person must mend
                 raise Unavailable(f"{name} cannot start: {reason}")
             if loop.time() - began > STEADY_S:
-                pauses = backoff()
+                pauses = backoff(RETRY_CAP_S)
             pause_s = next(pauses)
             _log.error(
                 "a part ended and is started again", name=name, code=code, reason=reason, pause_s=round(pause_s, 2)
@@ -262,13 +265,38 @@ def _free_port(host: str) -> int:
         return port
 
 
-async def until_signal() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
+@asynccontextmanager
+async def ended_by_signal() -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Within the block SIGTERM and SIGINT are heard: a start is broken off in order, and the block ends.
+
+    Gives what waits for them; once it is awaited they cancel nothing any more.
+    """
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    me = asyncio.current_task()
+    asked = asyncio.Event()
+    cancels = True
+
+    def ask() -> None:
+        if cancels and me and not asked.is_set():
+            me.cancel()
+        asked.set()
+
+    async def wait() -> None:
+        nonlocal cancels
+        cancels = False
+        await asked.wait()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, ask)
+    try:
+        yield wait
+    except asyncio.CancelledError:
+        if me is None or not (cancels and asked.is_set()):
+            raise
+        me.uncancel()
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def explain(error: GridwardenError) -> tuple[str, int]:

@@ -56,26 +56,28 @@ def demo(
 async def _demo(here: Installation, seconds: float | None, *, wanted: bool) -> dict[str, Any]:
     """Live until it is over; the facts, if they are wanted."""
     data = here.config.data
-    with app.data_lock(data):
+    async with AsyncExitStack() as stack:
+        asked_to_end = await stack.enter_async_context(app.ended_by_signal())
+        stack.enter_context(app.data_lock(data))
         with busy("making a district of 200 devices and a day of readings"):
             app.prepare(data)
             password = _fresh_password(data)
             readings = _district(data)
-        async with AsyncExitStack() as stack:
-            with busy("starting"):
-                running = await stack.enter_async_context(app.running(here, log_level="warning"))
-            err.print(f"\n  Gridwarden is at [bold]{here.address}[/]", soft_wrap=True)
-            say(f"  sign in as      {USER} / {password}")
-            say("  Ctrl-C ends it\n")
-            account = ReplayAccount()
-            stop = asyncio.Event()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_play(running, readings, account, stop), name="demo-play")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await app.until_signal()
-                stop.set()  # what was published is still waited for, so that the account is exact
-            return await _facts(here, account) if wanted else {}
+        with busy("starting"):
+            running = await stack.enter_async_context(app.running(here, log_level="warning"))
+        err.print(f"\n  Gridwarden is at [bold]{here.address}[/]", soft_wrap=True)
+        say(f"  sign in as      {USER} / {password}")
+        say("  Ctrl-C ends it\n")
+        account = ReplayAccount()
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_play(running, readings, account, stop), name="demo-play")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await asked_to_end()
+            stop.set()  # what was published is still waited for, so that the account is exact
+        return await _facts(here, account) if wanted else {}
+    return {}  # asked to end while it started
 
 
 async def _facts(here: Installation, account: ReplayAccount) -> dict[str, Any]:

@@ -56,15 +56,16 @@ def run(
 
 
 async def _run(here: app.Installation, *, single: bool) -> None:
-    with app.data_lock(here.config.data):
-        first = app.prepare(here.config.data)
-        async with app.running(here, single=single) as running:
-            say(f"Gridwarden is at {here.address}")
-            if running.broker:
-                say(f"Gateways publish to mqtt://{running.broker.host}:{running.broker.mqtt_port}")
-            if first:
-                say(f"First sign-in, shown this once: {first[0]} / {first[1]}")
-            await app.until_signal()
+    async with app.ended_by_signal() as asked_to_end:
+        with app.data_lock(here.config.data):
+            first = app.prepare(here.config.data)
+            async with app.running(here, single=single) as running:
+                say(f"Gridwarden is at {here.address}")
+                if running.broker:
+                    say(f"Gateways publish to mqtt://{running.broker.host}:{running.broker.mqtt_port}")
+                if first:
+                    say(f"First sign-in, shown this once: {first[0]} / {first[1]}")
+                await asked_to_end()
 
 
 _START, _FEED, _SEE = "Start", "Registry, accounts, data", "Look and measure"

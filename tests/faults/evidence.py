@@ -157,15 +157,16 @@ def check_equal(evidence: Evidence, clean: Evidence) -> None:
     assert Counter(evidence.journal.values()) == Counter(clean.journal.values())
 
 
-def forgive_redelivery(workload: Workload, evidence: Evidence, clean: Evidence) -> None:
+def forgive_redelivery(workload: Workload, evidence: Evidence, clean: Evidence | None = None) -> None:
     """Let the one alarm whose source repeats it on the alarm lane have begun with any of its readings.
 
     The alarm lane does not wait until older messages have come again, so the newest may be judged first. There is
     still one alarm, with an identity of its own.
     """
-    (ours,), (theirs,) = (
-        [alarm for alarm in one.alarms.values() if alarm["scope"] == workload.repeats] for one in (evidence, clean)
-    )
+    ours = _repeated(workload, evidence)
+    (truth,) = [truth for truth in workload.truths if truth.scope == workload.repeats]
+    true_times = {"pending_at_ms": truth.pending_at_ms, "fired_at_ms": truth.fired_at_ms}
+    theirs = _repeated(workload, clean) if clean else ours | true_times
     began = {at_ms for (device, at_ms, _), values in workload.stored.items()
              if device == workload.repeats and values["state"] == "alarm"}  # fmt: skip
     assert ours["pending_at_ms"] == ours["fired_at_ms"] in began
@@ -176,6 +177,11 @@ def forgive_redelivery(workload: Workload, evidence: Evidence, clean: Evidence) 
         event["alarms"] = sorted(new if alarm == old else alarm for alarm in event["alarms"])
     evidence.journal = {seq: (operation, new if alarm == old else alarm)
                         for seq, (operation, alarm) in evidence.journal.items()}  # fmt: skip
+
+
+def _repeated(workload: Workload, evidence: Evidence) -> dict[str, Any]:
+    (alarm,) = [alarm for alarm in evidence.alarms.values() if alarm["scope"] == workload.repeats]
+    return alarm
 
 
 def check_ledger(ledger: dict[str, Any], data: Path) -> None:

@@ -106,6 +106,10 @@ class Instance:
         }
         return inherited | own | self._environment
 
+    def set(self, **environment: str) -> None:
+        """Further environment, from the next start on."""
+        self._environment |= environment
+
     async def ready(self) -> None:
         """Wait until it says so."""
 
@@ -118,13 +122,15 @@ class Instance:
         await until("ready", is_ready)
         self._seen |= set(self.children().values())
 
-    async def stop(self) -> int:
-        """SIGTERM; its exit code, and everything of it is gone."""
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; its exit code, and everything of it is gone."""
         process = self._process
         assert process is not None
+        if process.poll() is not None:
+            return process.returncode
         self._seen |= set(self.children().values())
-        process.send_signal(signal.SIGTERM)
-        await until("ended after SIGTERM", lambda: process.poll() is not None, STOP_S)
+        process.send_signal(number)
+        await until("it ended when it was asked to", lambda: process.poll() is not None, STOP_S)
         await until("its children ended with it", lambda: not self.survivors(), 1.0)
         return process.returncode
 
