@@ -1,0 +1,96 @@
+"""What the owner of the data directory may do, and that nobody else can reach it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic_core import from_json
+
+from gridwarden.web.service import _local
+from tests.api.conftest import Site, serving
+
+REQUESTS: list[tuple[str, str, Any]] = [
+    ("POST", "/import", {"what": "areas", "path": "/etc/hostname"}),
+    ("GET", "/users", None),
+    ("POST", "/users", {"name": "mallory", "role": "admin", "areas": [""], "password": "correct horse battery"}),
+    ("PUT", "/users/admin/password", {"password": "correct horse battery"}),
+    ("DELETE", "/users/admin", None),
+    ("POST", "/users/admin/tokens", {"name": "x"}),
+    ("GET", "/nothing", None),
+]
+
+
+@pytest.fixture
+async def owner(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """A client over the local way."""
+    transport = httpx.ASGITransport(_local(site.app), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://local/api/v1/local") as client:
+        yield client
+
+
+@pytest.mark.parametrize("who", [None, "admin"])
+async def test_over_tcp_it_does_not_exist(site: Site, who: str | None) -> None:
+    headers = {"authorization": f"Bearer {site.secrets[who]}"} if who else {}
+    async with serving(site.app) as port, httpx.AsyncClient(headers=headers) as client:
+        for method, path, body in REQUESTS:
+            answer = await client.request(method, f"http://127.0.0.1:{port}/api/v1/local{path}", json=body)
+            assert answer.status_code == 404, (method, path, answer.text)
+            # Headers cannot pretend it, either.
+            forged = {"gridwarden.local": "true", "x-forwarded-for": "unix:"}
+            answer = await client.request(
+                method, f"http://127.0.0.1:{port}/api/v1/local{path}", json=body, headers=forged
+            )
+            assert answer.status_code == 404
+    assert {user.name for user in site.services.accounts.users() if user.disabled} == set()
+    assert "mallory" not in {user.name for user in site.services.accounts.users()}
+
+
+async def test_it_is_not_in_the_description(site: Site) -> None:
+    async with site.client("admin") as client:
+        assert "/local" not in (await client.get("/api/v1/openapi.json")).text
+
+
+async def test_accounts(owner: httpx.AsyncClient) -> None:
+    new = {"name": "wang/li", "role": "viewer", "areas": ["330106"], "password": "correct horse battery"}
+    assert (await owner.post("/users", json=new)).status_code == 201
+    assert (await owner.post("/users", json=new)).json()["code"] == "name_taken"
+    assert (await owner.post("/users/wang%2Fli/tokens", json={"name": "x"})).json()["secret"]
+    assert (await owner.put("/users/wang%2Fli/password", json={"password": "short"})).json()["code"] == "invalid"
+    assert (await owner.delete("/users/wang%2Fli")).status_code == 204
+    listed = {user["name"]: user for user in (await owner.get("/users")).json()["users"]}
+    assert listed["wang/li"]["disabled"]
+    assert "password" not in str(listed)
+    assert (await owner.delete("/users/nobody")).json()["code"] == "no_such_user"
+
+
+async def test_an_import_tells_its_progress_and_its_report(
+    site: Site, owner: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    told = asyncio.Event()
+    site.services.on_registry_change = told.set
+    (tmp_path / "areas.csv").write_text("code,name\n330106003,new\n", "utf-8")
+    order = {"what": "areas", "path": str(tmp_path / "areas.csv")}
+    dry = await lines(owner, {**order, "dry_run": True})
+    assert dry[-1]["report"]["added"] == 1
+    assert not told.is_set()
+    real = await lines(owner, order)
+    assert real[-1]["report"]["ok"]
+    assert all(set(line) == {"share", "rows"} for line in real[:-1])
+    assert told.is_set()
+
+
+async def test_an_import_that_cannot_be_done(owner: httpx.AsyncClient, tmp_path: Path) -> None:
+    order = {"what": "areas", "path": str(tmp_path / "none.csv")}
+    assert "none.csv" in (await lines(owner, order))[-1]["error"]
+    answer = await owner.post("/import", json={**order, "surplus": 1})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+async def lines(owner: httpx.AsyncClient, order: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = await owner.post("/import", json=order)
+    return [from_json(line) for line in answer.text.splitlines()]

@@ -1,0 +1,149 @@
+"""``gridwarden ledger``, ``deadletter``, ``rules test`` and ``check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from gridwarden.model import DeadLetter
+from gridwarden.office.registry import Office
+from gridwarden.records import database
+from gridwarden.records.transaction import Transaction
+from gridwarden.records.writer import Writer
+from tests.gridwarden.cli.conftest import Command
+
+AT_MS = 1_795_327_200_000
+RULE = """
+kind: hydrant
+rules:
+  - id: own.low
+    name: {zh: 低, en: Low}
+    source: ours
+    severity: low
+    category: water
+    when: pressure_mpa < 0.1
+"""
+FAILING = """
+cases:
+  - name: it was never low
+    steps:
+      - {at: 0s, pressure_mpa: 0.5}
+    expect:
+      - [0s, own.low, fired]
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with two dead letters of a ledger that adds up."""
+    data = tmp_path / "data"
+    data.mkdir()
+    database.migrate(data)
+    Office.open(data / "office.db").close()
+    writer = Writer(data)
+    writer.start()
+    letters = [DeadLetter(AT_MS, "embedded", "gridwarden/v1/gw-1/up", "not_json", "line 1 [x]", b"\xff{oops")] * 2
+    transaction = Transaction(AT_MS, dead_letters=letters)
+    tally = transaction.tally("embedded", "telemetry")
+    tally.received, tally.dead_lettered = 2, 2
+    writer.commit(transaction)
+    writer.close()
+    return data
+
+
+def test_the_ledger(command: Command, data: Path) -> None:
+    answer = command("ledger", "-d", data, "--json")
+    assert answer.code == 0
+    assert {name: answer.json[name] for name in ("received", "stored", "dead_lettered", "balanced")} == {
+        "received": 2, "stored": 0, "dead_lettered": 2, "balanced": True,
+    }  # fmt: skip
+    told = command("ledger", "-d", data).out
+    assert "the sum is right" in told
+    assert "1970" not in told
+
+
+def test_a_ledger_that_does_not_add_up_fails(command: Command, data: Path) -> None:
+    writer = Writer(data)
+    writer.start()
+    transaction = Transaction(AT_MS)
+    transaction.tally("embedded", "telemetry").received = 1
+    writer.commit(transaction)
+    writer.close()
+    answer = command("ledger", "-d", data)
+    assert answer.code == 1
+    assert "THE SUM IS NOT RIGHT" in answer.out
+
+
+def test_dead_letters(command: Command, data: Path) -> None:
+    listed = command("deadletter", "list", "-d", data, "--json").json["dead_letters"]
+    assert [letter["code"] for letter in listed] == ["not_json", "not_json"]
+    number = listed[0]["dead_letter_id"]
+    assert str(number) in command("deadletter", "list", "--limit", "1", "-d", data).out
+    shown = command("deadletter", "show", number, "-d", data)
+    assert "gridwarden/v1/gw-1/up" in shown.out
+    assert "\\xff{oops" in shown.out
+    assert command("deadletter", "show", number, "-d", data, "--json").json["payload_hex"] == b"\xff{oops".hex()
+    assert "there is no dead letter 77" in command("deadletter", "show", 77, "-d", data).err
+    assert command("deadletter", "show", 0, "-d", data).code == 2
+
+
+@pytest.mark.parametrize("words", [("ledger",), ("deadletter", "list"), ("user", "list")])
+def test_who_only_looks_makes_nothing(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    answer = command(*words, "-d", tmp_path / "none", "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert "no data of Gridwarden here" in answer.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_rules_test(command: Command, tmp_path: Path) -> None:
+    assert "0 failed" in command("rules", "test").out
+    (tmp_path / "own.yaml").write_text(RULE, "utf-8")
+    (tmp_path / "own.test.yaml").write_text(FAILING, "utf-8")
+    junit = tmp_path / "junit.xml"
+    answer = command("rules", "test", tmp_path / "own.test.yaml", "--junit", junit, "--json")
+    assert (answer.code, answer.json["failed"]) == (1, 1)
+    assert len(ET.parse(junit).findall(".//failure")) == 1  # noqa: S314 - we wrote it
+    assert "it was never low" in command("rules", "test", tmp_path / "own.test.yaml").out
+    assert command("rules", "test", tmp_path / "none").code == 2
+
+
+def test_check(command: Command, tmp_path: Path) -> None:
+    answer = command("check", "-d", tmp_path, "--json")
+    assert (answer.code, answer.json["brokers"], answer.json["devices"]) == (0, ["embedded"], 0)
+    assert command("check", "-d", tmp_path).out.endswith("ok\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+BROKER = '[[broker]]\nname = "a"\nhost = "b"\n[broker.tls]\nca_file = "none.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("port =", "not TOML"),
+        ("[http]\nprot = 1\n", "http.prot: unknown key"),
+        ('rules = ["none.yaml"]\n', "none.yaml: no such file"),
+        ('data = "gridwarden.toml"\n', "data: "),
+        (BROKER, "none.pem: broker a, tls.ca_file"),
+    ],
+)
+def test_check_says_where_and_why(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("gridwarden.toml").write_text(text, "utf-8")
+    answer = command("check", "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert reason in answer.err
+
+
+def test_check_reads_the_rules(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("gridwarden.toml").write_text('rules = ["own.yaml"]\n', "utf-8")
+    Path("own.yaml").write_text(RULE.replace("pressure_mpa", "presure_mpa"), "utf-8")
+    answer = command("check")
+    assert answer.code == 2
+    assert "own.yaml: rule own.low: when" in answer.err
+    assert "presure_mpa" in answer.err
