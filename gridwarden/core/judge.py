@@ -85,7 +85,7 @@ class Judge:
             transaction.quarantined.append(reading)
         if not reading.registered:
             _note_unregistered(reading, transaction)
-        window.observe(reading)
+        self.windows.observe(window, reading)
         device = self.devices.get(reading.device_id)
         transitions = self.engine.decide(reading, window, device)
         if transitions:

@@ -50,10 +50,14 @@ class Windows:
             window = Window(stranger=not reading.verified)
             if not window.stranger or self._strangers < STRANGERS_LIMIT:
                 self._add(scope, window)
-        elif window.stranger and reading.verified:  # registered meanwhile
+        return window
+
+    def observe(self, window: Window, reading: Reading) -> None:
+        """Let ``window``, got for this reading, take it in. Only what is stored is observed: so it can be repeated."""
+        if window.stranger and reading.verified:  # registered meanwhile
             window.stranger = False
             self._strangers -= 1
-        return window
+        window.observe(reading)
 
     def _add(self, scope: str, window: Window) -> None:
         self._windows[scope] = window
@@ -87,6 +91,6 @@ class Windows:
         for offset, body in blocks:
             for reading in block.decode(body) if body else ():
                 if offset > self.offsets[shard_of(scope_of(reading))]:
-                    self.get(reading).observe(reading)
+                    self.observe(self.get(reading), reading)
                     observed += 1
         return observed

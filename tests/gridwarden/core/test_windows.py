@@ -27,7 +27,7 @@ def live(windows: Windows, one: Reading) -> bool:
     if window.knows(one):
         return False
     one.late = window.is_late(one)
-    window.observe(one)
+    windows.observe(window, one)
     return True
 
 
