@@ -22,7 +22,9 @@ from gridwarden.errors import Unavailable
 from simulators.load import Account, Plan
 
 AHEAD = 10_000
-"""Readings published and not yet taken, at most: half a second's worth, so that nobody runs dry between two looks."""
+"""Readings published and not yet taken, at most: a third of a second's worth at 30,000/s, so that nobody runs dry between two looks."""
+WATCH_S = 0.05
+HARDLY = 500
 WARM_UP_S = 3.0
 STOP_TIMEOUT_S = 60.0
 Taken = Callable[[], Awaitable[int]]
@@ -97,8 +99,10 @@ class Kept:
     per_second_median: float = 0.0
     """Of the whole seconds: apart from the mean where something else disturbed the machine."""
     ahead_min: int = AHEAD
-    """Fewest readings seen published and not yet taken; near 0, the load was what limited the rate."""
+    """Fewest readings seen published and not yet taken."""
     ahead_max: int = 0
+    dry: float = 0.0
+    """Share of the looks at which there were hardly any: then the load was what limited the rate."""
     cores: dict[str, float] = field(default_factory=dict)
     """Share of a core that each process took; ``others`` is what the machine did besides."""
     us_per_reading: dict[str, float] = field(default_factory=dict)
@@ -115,17 +119,13 @@ class Kept:
         return {**asdict(self), "per_second": round(self.per_second, 1)}
 
 
-async def keep_up(
-    load: LoadProcess, taken: Taken, seconds: float, pids: Mapping[str, int], tell: Tell, *, watch_s: float
-) -> Kept:
-    """Let the load on as readings are taken, for ``seconds`` after a warm-up; the load is still running afterwards.
-
-    ``watch_s``: how long to wait between two looks at what has been taken.
-    """
+async def keep_up(load: LoadProcess, taken: Taken, seconds: float, pids: Mapping[str, int], tell: Tell) -> Kept:
+    """Let the load on as readings are taken, for ``seconds`` after a warm-up; the load is still running afterwards."""
     loop = asyncio.get_running_loop()
     kept = Kept()
     pids = {**pids, "load": load.process.pid, "bench": os.getpid()}
     began_s = loop.time()
+    dry = 0
     samples: list[tuple[float, int]] = []
     before: dict[str, float] = {}
     while not samples or samples[-1][0] - samples[0][0] < seconds:
@@ -136,9 +136,11 @@ async def keep_up(
             samples.append((now_s, count))
             ahead = load.account.published - count
             kept.ahead_min, kept.ahead_max = min(kept.ahead_min, ahead), max(kept.ahead_max, ahead)
+            dry += ahead < HARDLY
             done_s = now_s - samples[0][0]
             tell(done_s / seconds, f"{(count - samples[0][1]) / (done_s or 1):,.0f}/s")
-        await asyncio.sleep(watch_s)
+        await asyncio.sleep(WATCH_S)
+    kept.dry = round(dry / len(samples), 3)
     kept.seconds = samples[-1][0] - samples[0][0]
     kept.readings = samples[-1][1] - samples[0][1]
     kept.per_second_median = round(statistics.median(per_second(samples)), 1)

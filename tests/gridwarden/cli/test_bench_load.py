@@ -37,7 +37,7 @@ async def test_the_load_goes_on_as_readings_are_taken(broker: EmbeddedBroker, mo
             return load.account.acknowledged
 
         kept = await bench_load.keep_up(
-            load, taken, 0.5, {"broker": broker.pid or 0}, lambda done, _: notes.append(done), watch_s=0.02
+            load, taken, 0.5, {"broker": broker.pid or 0}, lambda done, _: notes.append(done)
         )
         account = await load.finish()
     assert 0 < kept.readings <= account.published
