@@ -245,6 +245,17 @@ class Instance:
         user, password = credentials.load(self.data / "broker").of(credentials.REPLAYER)
         return Address(facts["mqtt_host"], facts["mqtt_port"], client_id, user, password)
 
+    async def journal(self) -> AsyncIterator[dict[str, Any]]:
+        """Every change, in order."""
+        since = 0
+        while True:
+            page = await self.get(f"/journal?since={since}&limit=1000")
+            if page["through"] == since:
+                return
+            for entry in page["entries"]:
+                yield entry
+            since = page["through"]
+
     async def ledger(self) -> dict[str, Any]:
         """The ledger."""
         return dict(await self.get("/ledger"))

@@ -64,7 +64,8 @@ async def test_killed_in_the_middle_it_takes_all_along_and_the_next_start_loses_
 
 async def test_a_second_one_on_the_same_data_is_refused_and_told_why(tmp_path: Path) -> None:
     async with Instance(tmp_path).running() as instance:
-        second = subprocess.run(
+        second = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", "gridwarden", "run", "-d", instance.data, "--port", "0"],
             cwd=tmp_path, env=instance.environment(), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
