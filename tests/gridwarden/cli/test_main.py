@@ -163,6 +163,18 @@ def test_it_ends_when_asked_without_a_complaint(tmp_path: Path, number: signal.S
     assert not (tmp_path / "data" / "running.json").exists()
 
 
+def test_the_demo_interrupted_still_adds_up(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    process = start(tmp_path / "data", said, "demo", "--port", "0", "--json")
+    wait_for(process, lambda: "sign in as" in said.read_text(), said)
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C: web must live on to be asked for the figures
+    out, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said.read_text()
+    facts = json.loads(out)
+    assert facts["ledger"]["balanced"]
+    assert facts["ledger"]["stored"] == facts["published"]["readings"]
+
+
 def test_interrupted_while_it_starts(tmp_path: Path) -> None:
     said = tmp_path / "said"
     process = start(tmp_path / "data", said, "run", "--port", "0")
