@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+FOREIGN = "\x1f"
+"""Begins the scope of readings whose gateway is not entitled; device ids are printable, so none can begin like it."""
+
 Value = bool | int | float | str | None
 """One field of a reading. ``None`` is a value that was sent but could not be used; ``quality`` says why."""
 
@@ -67,6 +70,11 @@ class Reading:
     """False: the gateway may not speak for the device (quarantine)."""
     late: bool = False
     """Older than the last evaluated reading of its device."""
+
+    @property
+    def scope(self) -> str:
+        """Whose state it belongs to: its device's, or one apart where the gateway may not speak for the device."""
+        return self.device_id if self.entitled else f"{FOREIGN}{self.gateway}/{self.device_id}"
 
     @property
     def verified(self) -> bool:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gridwarden.model import Alarm, AlarmState, Device, Operation, Outcome, Reading
+from gridwarden.model import FOREIGN, Alarm, AlarmState, Device, Operation, Outcome, Reading
 from gridwarden.window import Window
 from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, step
-from rules.facts import NOTHING_BEFORE, UNVERIFIED, Facts
+from rules.facts import NOTHING_BEFORE, Facts
 from rules.rule import Rule, RuleSet
 
 _SPARE_TIMERS = 1000
@@ -119,7 +119,7 @@ class Engine:
         alarm = self._firing(alarm_id)
         if alarm is None:
             return None
-        can_clear = not alarm.scope.startswith(UNVERIFIED)
+        can_clear = not alarm.scope.startswith(FOREIGN)
         return self._take([confirm(alarm, by, at_ms, outcome, note, can_clear=can_clear)])[0]
 
     def acknowledge(self, alarm_id: str, by: str, at_ms: int, note: str) -> Transition | None:
@@ -135,6 +135,12 @@ class Engine:
         if current is not None:
             self._alarms[alarm.alarm_id] = replace(current, event_id=alarm.event_id)
 
+    def discard(self, alarm_id: str) -> None:
+        """Core knows that this alarm has had its life already: its reading was a repeat nobody could recognise."""
+        alarm = self._alarms.get(alarm_id)
+        if alarm is not None:
+            self._drop(alarm)
+
     def active(self, alarm_id: str) -> Alarm | None:
         """The pending or firing alarm of this id."""
         return self._alarms.get(alarm_id)
@@ -146,7 +152,7 @@ class Engine:
         transitions: list[Transition] = []
         for rule in rules:
             breached = rule.when.evaluate(facts.values, facts.previous, facts.attributes)
-            alarm_id = self._of_scope.get(facts.scope, {}).get(rule.id)
+            alarm_id = self._of_scope.get(reading.scope, {}).get(rule.id)
             if alarm_id is not None:
                 transitions += self._go_on_alone(self._alarms[alarm_id], rule, breached, facts)
             elif breached and not facts.denies(rule, window.values, window.previous):

@@ -11,9 +11,6 @@ from gridwarden.model import Alarm, AlarmState, Device, Reading, Value
 from rules.alarm import Look
 from rules.rule import Rule, RuleClock
 
-UNVERIFIED = "unverified:"
-"""Beginning of the scope of what an unentitled gateway says, so that it never mixes with the device's own alarms."""
-
 
 class _NothingBefore(dict[str, Value]):
     """The values before a reading that is judged alone: every one of them unknown."""
@@ -41,12 +38,6 @@ class Facts:
     def attributes(self) -> Mapping[str, Any]:
         """The device's attributes; none where it is not registered."""
         return self.device.attributes if self.device is not None else {}
-
-    @property
-    def scope(self) -> str:
-        """What an alarm from this reading stands for."""
-        reading = self.reading
-        return reading.device_id if reading.entitled else f"{UNVERIFIED}{reading.gateway}/{reading.device_id}"
 
     def look(self, rule: Rule, breached: bool | None, over: bool | None) -> Look:
         """What this reading says of ``rule``, on the rule's clock."""
@@ -77,7 +68,7 @@ class Facts:
 
     def inactive(self, rule: Rule) -> Alarm:
         """The alarm that this reading would begin, before its first step."""
-        reading, scope = self.reading, self.scope
+        reading, scope = self.reading, self.reading.scope
         return Alarm(
             alarm_id=alarm_id(rule.id, scope, reading),
             rule_id=rule.id,

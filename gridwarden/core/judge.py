@@ -6,7 +6,7 @@ is tried again as it is; nothing here is rolled back, because nothing was acknow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gridwarden.cases.book import CaseBook, Incident, incident_key
@@ -26,8 +26,16 @@ class Judge:
     """What core knows and decides by."""
 
     def __init__(
-        self, rules: RuleSet, engine: Engine, cases: CaseBook, windows: Windows, clock: Clock, bounds: intake.Bounds
+        self,
+        rules: RuleSet,
+        engine: Engine,
+        cases: CaseBook,
+        windows: Windows,
+        clock: Clock,
+        bounds: intake.Bounds,
+        had_alarm: Callable[[str], bool] = lambda _alarm_id: False,
     ) -> None:
+        """``had_alarm``: whether the records know an alarm of this id; asked only for readings too old to check."""
         self.rules = rules
         self.engine = engine
         self.cases = cases
@@ -35,6 +43,7 @@ class Judge:
         self.devices: Mapping[str, Device] = {}
         self.clock = clock
         self._bounds = bounds
+        self._had_alarm = had_alarm
 
     def batch(self, messages: Sequence[Message]) -> Transaction:
         """Judge the readings of these messages, per device in the order of its own time."""
@@ -75,8 +84,8 @@ class Judge:
         if window.knows(reading):
             tally.duplicate += 1
             return False
-        if window.cannot_check(reading):
-            tally.unchecked += 1
+        unchecked = window.cannot_check(reading)
+        tally.unchecked += unchecked
         reading.late = window.is_late(reading)
         if reading.entitled:
             tally.stored += 1
@@ -88,9 +97,18 @@ class Judge:
         self.windows.observe(window, reading)
         device = self.devices.get(reading.device_id)
         transitions = self.engine.decide(reading, window, device)
+        if unchecked:
+            transitions = [transition for transition in transitions if not self._is_over(transition.alarm)]
         if transitions:
             self.apply(transitions, transaction)
         return True
+
+    def _is_over(self, alarm: Alarm) -> bool:
+        """Whether this alarm has had its life already: its first reading came again, too late to be recognised."""
+        over = self._had_alarm(alarm.alarm_id)
+        if over:
+            self.engine.discard(alarm.alarm_id)
+        return over
 
     def apply(self, transitions: Iterable[Transition], transaction: Transaction, actor: str | None = None) -> None:
         """Write what became of alarms, and of the cases they belong to, into ``transaction``."""

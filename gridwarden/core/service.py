@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from gridwarden.config import Broker, Config
 from gridwarden.core.commands import COMMANDS, Desk, look_up
 from gridwarden.core.committer import Committer, add_up
 from gridwarden.core.judge import Judge
+from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
 from gridwarden.errors import NotFound, RecordsUnavailable, Refused, Unavailable
 from gridwarden.link import LinkServer, socket_path
@@ -28,11 +28,14 @@ from gridwarden.records.transaction import Answer, Tally, Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
-from ingest.session import Lane, Message, Session
+from ingest.session import Lane
+from ingest.stale import forget_stale
 from rules.engine import Engine
 from rules.rule import RuleSet
 
 OFFICE_FILE = "office.db"
+SESSIONS_FILE = "sessions.json"
+"""The client ids in use: a filter taken out of the configuration takes its session at the broker along."""
 SNAPSHOT_EVERY_S = 0.5
 HURRY_S = 0.05
 """The same while the spool is full: blocks may go only when every shard has passed them."""
@@ -46,12 +49,6 @@ FOLLOWERS = ("history",)
 """Who must have followed a block before it may go."""
 COMMANDS_LIMIT = 1_000
 """Commands that may wait."""
-BATCH_BYTES = 2**20
-"""Payload of one batch: about 60 ms of decoding and judging."""
-RECONNECT_BYTES = 8 * BATCH_BYTES
-"""The same for what waits after a connect to a broker that redelivers out of order: it is ordered as a whole."""
-TAKE_STEP = 8
-"""Messages taken from one session before the next one's turn."""
 ALARMS_WAITING_LIMIT = 100_000
 """Messages that may wait for records that cannot commit. What a broker keeps comes again with each connection."""
 PROVISIONAL_STEP = 100
@@ -90,10 +87,12 @@ class Core:
         self._spool_bytes = 0
         self._spool_full = False
         self._snapshot_due_s = 0.0
-        self._sessions: list[Session] = [one for broker in brokers for one in sessions(broker, self._arrived)]
-        self._unordered = {broker.name for broker in brokers if broker.hold_after_connect_s > 0}
-        self._connections: dict[str, int] = {}
-        self._redelivered: dict[str, int] = {}
+        self._brokers = brokers
+        self._sources = Sources(
+            [one for broker in brokers for one in sessions(broker, self._arrived)],
+            (broker.name for broker in brokers if broker.hold_after_connect_s > 0),
+            config.ingest.batch_messages,
+        )
         self._judge: Judge
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -102,13 +101,14 @@ class Core:
             stack.callback(self._writer.close)
             stack.callback(self._committer.close)
             await self._start()
+            await forget_stale(self._config.data / SESSIONS_FILE, self._brokers)
             self._advance()  # before any command: an alarm whose rule is gone ends first
             await stack.enter_async_context(self._link.serve(socket_path(self._config.data, "core")))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._committer.run(), name="core-commit")
                 tasks.create_task(self._work(), name="core-work")
                 tasks.create_task(self._carry_out_commands(), name="core-commands")
-                for session in self._sessions:
+                for session in self._sources.sessions:
                     tasks.create_task(session.run(), name=f"session-{session.name}")
                 if ready:
                     ready.set()
@@ -130,13 +130,16 @@ class Core:
         engine = Engine(self._rules)
         engine.restore(start.alarms)
         cases = CaseBook(self._config.site.time_zone, start.events, start.counters)
-        self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds)
+        self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm)
         self._clock.observe(windows.latest_at_ms())
         await self._read_registry()
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
             windows=len(windows), observed_again=observed, devices=len(self._registry.devices), rules=len(self._rules),
         )  # fmt: skip
+
+    def _had_alarm(self, alarm_id: str) -> bool:
+        return self._writer.alarm(alarm_id) is not None
 
     # --- work ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class Core:
             self._arrived.clear()
             self._advance()
             more = self._take_alarms()
-            if self._waiting(Lane.TELEMETRY) and self._telemetry_welcome():
+            if self._sources.waiting(Lane.TELEMETRY) and self._telemetry_welcome():
                 await asyncio.sleep(self._config.ingest.tick_ms / 1000)
                 more |= self._take_alarms()
                 more |= self._take(Lane.TELEMETRY)
@@ -169,9 +172,6 @@ class Core:
         except TimeoutError:
             pass
 
-    def _waiting(self, lane: Lane) -> int:
-        return sum(session.waiting for session in self._sessions if session.lane is lane)
-
     def _telemetry_welcome(self) -> bool:
         """Not while commits lag (the next batch only grows) or the spool is down to the alarms' reserve."""
         return self._committer.waiting < 2 and not self._committer.failing and not self._spool_full  # noqa: PLR2004
@@ -180,41 +180,13 @@ class Core:
         return self._committer.messages_waiting < ALARMS_WAITING_LIMIT and self._take(Lane.ALARM)
 
     def _take(self, lane: Lane) -> bool:
-        """Judge one batch of a lane; whether there was one, so that there may be more.
-
-        A session that gives nothing though something waits there holds it, and says when the hold is over.
-        """
-        messages = self._taken(lane)
+        """Judge one batch of a lane; whether there was one, so that there may be more."""
+        messages = self._sources.take(lane)
         if not messages:
             return False
         failpoints.reach("receive.after")
         self._submit(self._judge.batch(messages))
         return True
-
-    def _taken(self, lane: Lane) -> list[Message]:
-        """A batch bounded in messages and bytes; the sessions of a lane take turns."""
-        messages: list[Message] = []
-        room, size = self._config.ingest.batch_messages, 0
-        giving = deque(session for session in self._sessions if session.lane is lane and session.waiting)
-        while giving and len(messages) < room and size < BATCH_BYTES:
-            session = giving.popleft()
-            taken = session.take(min(TAKE_STEP, room - len(messages)))
-            if not taken:
-                continue
-            if self._comes_unordered(session, taken[0]):
-                taken += _take_bytes(session, RECONNECT_BYTES)
-            messages += taken
-            size += sum(len(message.payload) for message in taken)
-            giving.append(session)
-        return messages
-
-    def _comes_unordered(self, session: Session, first: Message) -> bool:
-        """Whether this is the first of what an unordered broker delivers on a new connection."""
-        if session.broker not in self._unordered or session.lane is not Lane.TELEMETRY:
-            return False
-        known = self._connections.get(session.name)
-        self._connections[session.name] = first.connection
-        return known != first.connection
 
     def _advance(self) -> None:
         transaction = self._judge.advance()
@@ -226,7 +198,7 @@ class Core:
         if (transaction.rows or self._spool_full) and now_s >= self._snapshot_due_s:
             self._snapshot_due_s = now_s + (HURRY_S if self._spool_full else SNAPSHOT_EVERY_S)
             self._keep_house(transaction)
-        self._count_redelivered(transaction)
+        self._sources.count_redelivered(transaction)
         self._committer.submit(transaction)
 
     def _keep_house(self, transaction: Transaction) -> None:
@@ -247,13 +219,6 @@ class Core:
         """While a full spool keeps telemetry out there may be no transaction that could trim it."""
         if self._can_make_room() and asyncio.get_running_loop().time() >= self._snapshot_due_s:
             self._submit(Transaction(self._clock.now_ms()))
-
-    def _count_redelivered(self, transaction: Transaction) -> None:
-        for session in self._sessions:
-            news = session.redelivered - self._redelivered.get(session.name, 0)
-            if news:
-                self._redelivered[session.name] = session.redelivered
-                transaction.tally(session.broker, session.lane).redelivered += news
 
     def _committed(self, transaction: Transaction, committed: Committed) -> None:
         self._offset = committed.offset
@@ -358,28 +323,22 @@ class Core:
         self._registry = newer or self._registry
         self._judge.devices = self._registry.devices
 
-    def _uncounted(self) -> int:
-        return sum(session.redelivered - self._redelivered.get(session.name, 0) for session in self._sessions)
-
     def status(self) -> dict[str, Any]:
         """The ledger and the state of the intake, live."""
-        lanes = [{"broker": broker, "lane": lane, **asdict(tally)} for (broker, lane), tally in sorted(self._totals.items())]
+        lanes = [
+            {"broker": broker, "lane": lane, **asdict(tally)} for (broker, lane), tally in sorted(self._totals.items())
+        ]
         total, in_flight = Tally(), self._committer.in_flight()
         for tally in self._totals.values():
             total.add(tally)
-        sessions = [
-            {"name": session.name, "broker": session.broker, "lane": session.lane, "connected": session.connected,
-             "waiting": session.waiting, "redelivered": session.redelivered, "not_covered": session.not_covered}
-            for session in self._sessions
-        ]  # fmt: skip
         return {
             **asdict(total),
             "received": total.received + in_flight.received,
             "in_flight": in_flight.received,
-            "redelivered": total.redelivered + in_flight.redelivered + self._uncounted(),
-            "waiting_messages": sum(session.waiting for session in self._sessions),
+            "redelivered": total.redelivered + in_flight.redelivered + self._sources.uncounted(),
+            "waiting_messages": self._sources.waiting(),
             "lanes": lanes,
-            "sessions": sessions,
+            "sessions": self._sources.status(),
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
             "records": "failing" if self._committer.failing else "ok",
             "clock_at_ms": self._clock.now_ms(),
@@ -394,15 +353,6 @@ def _provisional_frames(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"provisional": changes[first : first + PROVISIONAL_STEP]} for first in range(0, len(changes), PROVISIONAL_STEP)
     ]
-
-
-def _take_bytes(session: Session, limit_bytes: int) -> list[Message]:
-    messages: list[Message] = []
-    size = 0
-    while size < limit_bytes and (taken := session.take(TAKE_STEP)):
-        messages += taken
-        size += sum(len(message.payload) for message in taken)
-    return messages
 
 
 def _restore_windows(windows: Windows, writer: Writer) -> int:

@@ -18,11 +18,6 @@ STRANGERS_LIMIT = 20_000
 """Windows kept for unregistered or unentitled scopes; beyond it they are judged without memory."""
 
 
-def scope_of(reading: Reading) -> str:
-    """Whose window a reading belongs to: its device's, or its own where the gateway may not speak for it."""
-    return reading.device_id if reading.entitled else f"unverified:{reading.gateway}/{reading.device_id}"
-
-
 def shard_of(scope: str) -> int:
     """The shard of a scope; stable for ever."""
     return crc32(scope.encode()) % SHARDS
@@ -44,7 +39,7 @@ class Windows:
 
     def get(self, reading: Reading) -> Window:
         """The window of the reading's device, made at its first reading."""
-        scope = reading.device_id if reading.entitled else scope_of(reading)
+        scope = reading.scope
         window = self._windows.get(scope)
         if window is None:
             window = Window(stranger=not reading.verified)
@@ -90,7 +85,7 @@ class Windows:
         observed = 0
         for offset, body in blocks:
             for reading in block.decode(body) if body else ():
-                if offset > self.offsets[shard_of(scope_of(reading))]:
+                if offset > self.offsets[shard_of(reading.scope)]:
                     self.observe(self.get(reading), reading)
                     observed += 1
         return observed

@@ -239,7 +239,7 @@ def test_what_an_unentitled_gateway_says_has_a_scope_of_its_own() -> None:
     core.hear(2, gateway="x", entitled=False, entrapment=False)
     core.hear(3, entrapment=False)
     foreign, own = core.stored.values()
-    assert (foreign.scope, foreign.unverified, foreign.cleared_at_ms) == ("unverified:x/D", True, None)
+    assert (foreign.scope, foreign.unverified, foreign.cleared_at_ms) == ("\x1fx/D", True, None)
     assert (own.scope, own.unverified, own.cleared_at_ms) == ("D", False, 3000)
     transition = core.engine.confirm(foreign.alarm_id, "me", 9000, Outcome.FALSE, "")
     assert transition is not None

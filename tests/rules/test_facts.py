@@ -33,7 +33,7 @@ def test_without_time_and_number_the_receipt_tells_alarms_apart() -> None:
 
 def test_the_scope_of_an_unentitled_reading_names_its_gateway() -> None:
     assert Facts(_reading(), {}, {}, None).scope == "D"
-    assert Facts(_reading(entitled=False), {}, {}, None).scope == "unverified:g/D"
+    assert _reading(entitled=False).scope == "\x1fg/D"
 
 
 def test_nothing_is_before_a_reading_that_is_judged_alone() -> None:

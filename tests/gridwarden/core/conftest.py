@@ -108,7 +108,9 @@ class Site:
         engine = Engine(self.rules)
         engine.restore(start.alarms)
         book = CaseBook("Asia/Shanghai", start.events, start.counters)
-        self.judge = Judge(self.rules, engine, book, windows, self.clock, self.bounds)
+        self.judge = Judge(
+            self.rules, engine, book, windows, self.clock, self.bounds, lambda one: self.writer.alarm(one) is not None
+        )
         self.judge.devices = self.devices
 
     def restart(self) -> None:

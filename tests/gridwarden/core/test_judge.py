@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridwarden.model import AlarmState, Operation
+from gridwarden.model import AlarmState, Operation, Outcome
 from gridwarden.records.block import decode
+from gridwarden.records.transaction import Transaction
 
 NOW_MS = 1_800_000_000_000
 NORMAL = {"device": "SMK-1", "at": NOW_MS - 1000, "seq": 1, "values": {"state": "normal"}}
@@ -264,7 +265,10 @@ def test_a_timer_acts_by_our_clock(site: Any) -> None:
 
 def test_a_hold_that_is_broken_and_begun_again_in_one_batch_is_kept(site: Any) -> None:
     """Without ``at`` and ``seq`` the second pending alarm has the identity of the first."""
-    trapped = {"device": "LIFT-1", "values": {"occupied": True, "motion": "stopped", "mode": "normal", "door": "closed"}}
+    trapped = {
+        "device": "LIFT-1",
+        "values": {"occupied": True, "motion": "stopped", "mode": "normal", "door": "closed"},
+    }
     moving = {"device": "LIFT-1", "values": {"motion": "running"}}
     site.hear([trapped, moving, trapped])
     site.restart()
@@ -365,3 +369,20 @@ def test_crashes_and_redeliveries_change_nothing(
     assert facts(rough).get("duplicate", 0) == again
     clean.close()
     rough.close()
+
+
+def test_a_repeat_too_old_to_recognise_does_not_open_its_alarm_again(site: Any) -> None:
+    """Sixty-four readings later the fire's key is forgotten; then the fire comes once more from the broker."""
+    site.hear(FIRE)
+    (alarm_id,) = (alarm.alarm_id for alarm in site.writer.start().alarms)
+    site.hear(
+        *({"device": "SMK-1", "at": NOW_MS + n, "seq": 2 + n, "values": {"state": "normal"}} for n in range(1, 80))
+    )
+    confirmed = site.judge.engine.confirm(alarm_id, "op", NOW_MS + 100, Outcome.FALSE, "")
+    transaction = Transaction(NOW_MS)
+    site.judge.apply([confirmed], transaction, "op")
+    site.commit(transaction)
+    site.hear(FIRE)
+    assert site.judge.engine.active(alarm_id) is None
+    assert site.writer.alarm(alarm_id).state is AlarmState.RESOLVED
+    assert facts(site)["unchecked"] == 1

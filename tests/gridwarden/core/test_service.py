@@ -73,7 +73,7 @@ def start(tmp_path: Path, rules: RuleSet, source: Any, until: Until) -> Any:
         database.migrate(tmp_path)
         core = Core(config, brokers, rules)
         up, alarm = source(Lane.TELEMETRY), source(Lane.ALARM)
-        core._sessions += [up, alarm]
+        core._sources.sessions += [up, alarm]
         ready = asyncio.Event()
         running = Running(core, config, up, alarm)
         tasks = [asyncio.create_task(core.run(ready)), asyncio.create_task(running.link.run())]
@@ -98,7 +98,12 @@ async def test_readings_are_stored_acknowledged_and_counted(start: Any, until: U
         running.put(running.alarm, fire("SMK-9"))
         await until(lambda: len(running.up.acknowledged) == 5001 and running.alarm.acknowledged)
         status = await running.status()
-        assert (status["received"], status["stored"], status["dead_lettered"], status["in_flight"]) == (5002, 5001, 1, 0)
+        assert (status["received"], status["stored"], status["dead_lettered"], status["in_flight"]) == (
+            5002,
+            5001,
+            1,
+            0,
+        )
         assert is_balanced(status)
         assert {lane["lane"]: lane["received"] for lane in status["lanes"]} == {"telemetry": 5001, "alarm": 1}
     async with start() as running:
@@ -219,15 +224,16 @@ async def test_a_session_that_holds_is_not_asked_again_and_again(start: Any, unt
         await until(lambda: running.up.acknowledged)
 
 
-async def test_the_sessions_of_a_lane_take_turns_and_batches_are_bounded(
-    start: Any, until: Until, source: Any
-) -> None:
+async def test_the_sessions_of_a_lane_take_turns_and_batches_are_bounded(start: Any, until: Until, source: Any) -> None:
     async with start(ingest={"batch_messages": 100}) as running:
         other = source(broker="c")
-        running.core._sessions.append(other)
+        running.core._sources.sessions.append(other)
         sizes: list[list[str]] = []
         batch = running.core._judge.batch
-        running.core._judge.batch = lambda messages: (sizes.append([m.session.broker for m in messages]), batch(messages))[1]
+        running.core._judge.batch = lambda messages: (
+            sizes.append([m.session.broker for m in messages]),
+            batch(messages),
+        )[1]
         other.put(*(note(n + 1000) for n in range(150)))
         running.put(running.up, *(note(n) for n in range(150)))
         await until(lambda: len(running.up.acknowledged) == len(other.acknowledged) == 150)
@@ -309,7 +315,7 @@ async def test_redeliveries_are_counted_per_lane_and_outlive_a_restart(start: An
 async def test_a_burst_after_a_reconnect_is_ordered_as_a_whole(start: Any, until: Until) -> None:
     """A broker that redelivers newer messages first must not make the older ones late."""
     async with start(ingest={"batch_messages": 100}) as running:
-        running.core._unordered.add("b")
+        running.core._sources._unordered = frozenset({"b"})
         now_ms = SystemClock().now_ms()
         sent = [{**note(n), "at": now_ms - 1000 + n} for n in range(500)]
         running.put(running.up, *reversed(sent))

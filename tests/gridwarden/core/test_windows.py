@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridwarden.core import windows as module
-from gridwarden.core.windows import SHARDS, Windows, scope_of, shard_of
+from gridwarden.core.windows import SHARDS, Windows, shard_of
 from gridwarden.model import Reading
 from gridwarden.records.block import encode
 
@@ -48,9 +48,7 @@ READINGS = st.builds(
 
 @settings(deadline=None)
 @given(batches=st.lists(st.lists(READINGS, max_size=8), max_size=30), cut=st.data())
-def test_snapshots_and_the_blocks_since_make_the_same_windows(
-    batches: list[list[Reading]], cut: st.DataObject
-) -> None:
+def test_snapshots_and_the_blocks_since_make_the_same_windows(batches: list[list[Reading]], cut: st.DataObject) -> None:
     windows, blocks, shards = Windows(), [], {}
     for offset, batch in enumerate(batches, start=1):
         stored = [one for one in (replace(one) for one in batch) if live(windows, one)]
@@ -76,7 +74,7 @@ def test_what_an_unentitled_gateway_says_has_a_window_of_its_own() -> None:
     windows = Windows()
     own, foreign = reading(), reading(entitled=False)
     assert windows.get(own) is not windows.get(foreign)
-    assert scope_of(foreign) == "unverified:gw/D"
+    assert foreign.scope == "\x1fgw/D"
 
 
 def test_strangers_are_limited_and_the_limit_outlives_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +105,4 @@ def test_the_next_snapshot_is_of_the_oldest_shard() -> None:
 
 
 def test_shards_are_stable_for_ever() -> None:
-    assert [shard_of("LIFT-000001"), shard_of("unverified:gw/烟感-1")] == [16, 43]
+    assert [shard_of("LIFT-000001"), shard_of("\x1fgw/烟感-1")] == [16, 64]
