@@ -1,4 +1,4 @@
-"""``gridwarden ledger``, ``deadletter``, ``rules test`` and ``check``."""
+"""``gridwarden ledger``, ``deadletter``, and ``rules test``."""
 
 from __future__ import annotations
 
@@ -107,43 +107,3 @@ def test_rules_test(command: Command, tmp_path: Path) -> None:
     assert len(ET.parse(junit).findall(".//failure")) == 1  # noqa: S314 - we wrote it
     assert "it was never low" in command("rules", "test", tmp_path / "own.test.yaml").out
     assert command("rules", "test", tmp_path / "none").code == 2
-
-
-def test_check(command: Command, tmp_path: Path) -> None:
-    answer = command("check", "-d", tmp_path, "--json")
-    assert (answer.code, answer.json["brokers"], answer.json["devices"]) == (0, ["embedded"], 0)
-    assert command("check", "-d", tmp_path).out.endswith("ok\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-BROKER = '[[broker]]\nname = "a"\nhost = "b"\n[broker.tls]\nca_file = "none.pem"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("port =", "not TOML"),
-        ("[http]\nprot = 1\n", "http.prot: unknown key"),
-        ('rules = ["none.yaml"]\n', "none.yaml: no such file"),
-        ('data = "gridwarden.toml"\n', "data: "),
-        (BROKER, "none.pem: broker a, tls.ca_file"),
-    ],
-)
-def test_check_says_where_and_why(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("gridwarden.toml").write_text(text, "utf-8")
-    answer = command("check", "--json")
-    assert (answer.code, answer.out) == (2, "")
-    assert reason in answer.err
-
-
-def test_check_reads_the_rules(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("gridwarden.toml").write_text('rules = ["own.yaml"]\n', "utf-8")
-    Path("own.yaml").write_text(RULE.replace("pressure_mpa", "presure_mpa"), "utf-8")
-    answer = command("check")
-    assert answer.code == 2
-    assert "own.yaml: rule own.low: when" in answer.err
-    assert "presure_mpa" in answer.err
