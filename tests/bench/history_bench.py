@@ -1,4 +1,4 @@
-# ruff: noqa: T201 - a program that prints figures
+
 """How fast the embedded history takes readings, seals them and gives one device's day back. Prints figures.
 
 ``python tests/bench/history_bench.py [--rows 5000000] [--directory DIR]``; no test, the machine decides the figures.
