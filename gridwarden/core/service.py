@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -133,6 +134,7 @@ class Core:
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm)
         self._clock.observe(windows.latest_at_ms())
         await self._read_registry()
+        _calm_garbage_collector()
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
             windows=len(windows), observed_again=observed, devices=len(self._registry.devices), rules=len(self._rules),
@@ -353,6 +355,17 @@ def _provisional_frames(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"provisional": changes[first : first + PROVISIONAL_STEP]} for first in range(0, len(changes), PROVISIONAL_STEP)
     ]
+
+
+def _calm_garbage_collector() -> None:
+    """What is there now stays; what readings leave behind has no cycles.
+
+    Measured with 7,000 lifts: full collections took a quarter of core's time per reading (9.5 of 40 µs, 1.7 after)
+    and stopped it for up to 110 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
 
 
 def _restore_windows(windows: Windows, writer: Writer) -> int:

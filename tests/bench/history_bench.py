@@ -1,4 +1,3 @@
-
 """How fast the embedded history takes readings, seals them and gives one device's day back. Prints figures.
 
 ``python tests/bench/history_bench.py [--rows 5000000] [--directory DIR]``; no test, the machine decides the figures.

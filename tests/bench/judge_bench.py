@@ -58,7 +58,9 @@ def messages(number: int, at_ms: int) -> list[Message]:
 def main() -> None:
     """Measure and print."""
     rules = load((), shipped_packs=True)
-    devices = {f"LIFT-{lift:06d}": Device(f"LIFT-{lift:06d}", "lift", gateway=f"gw{lift % 50}") for lift in range(LIFTS)}
+    devices = {
+        f"LIFT-{lift:06d}": Device(f"LIFT-{lift:06d}", "lift", gateway=f"gw{lift % 50}") for lift in range(LIFTS)
+    }
     judge = Judge(rules, Engine(rules), CaseBook("Asia/Shanghai"), Windows(), SystemClock(), BOUNDS)
     judge.devices = devices
     clock = SystemClock()
@@ -72,7 +74,9 @@ def main() -> None:
         _keep(best, "batch, all of it", lambda b=batch: judge.batch(b))  # type: ignore[misc]
     best["judge"] = best["batch, all of it"] - best["decode"] - best["rows_json"]
     lines = [f"{LIFTS} readings a batch, best of {ROUNDS} rounds; judge is the rest of the batch"]
-    lines += [f"{name:18} {best[name]:6.2f} us a reading" for name in ("decode", "judge", "rows_json", "batch, all of it")]
+    lines += [
+        f"{name:18} {best[name]:6.2f} us a reading" for name in ("decode", "judge", "rows_json", "batch, all of it")
+    ]
     print("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from gridwarden.model import Reading
-from gridwarden.window import KEY_LIFE_MS, KEYS_KEPT, Window
+from gridwarden.window import KEY_LIFE_MS, KEYS_KEPT, RecentKeys, Window
 
 NOW_MS = 1_800_000_000_000
 
@@ -73,7 +73,12 @@ def test_a_late_one_leaves_its_key_and_nothing_else() -> None:
     late = reading(1, 1, key=2)
     late.late = True
     window.observe(late)
-    assert (window.values, window.occurred_at_ms, window.seq, list(window.keys)) == ({"floor": 5}, NOW_MS + 5, 5, [1, 2])
+    assert (window.values, window.occurred_at_ms, window.seq, list(window.keys)) == (
+        {"floor": 5},
+        NOW_MS + 5,
+        5,
+        [1, 2],
+    )
 
 
 def test_before_is_the_value_before_the_last_reading() -> None:
@@ -93,3 +98,21 @@ def test_a_snapshot_is_the_window(seen: list[tuple[int, int, bool]]) -> None:
         window.observe(reading(at, key=key))
         window.stranger = stranger
     assert Window.load(from_json(to_json(window.dump()))) == window
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 256, 2**56]), st.integers(0, 2**41)), max_size=200
+    )
+)
+def test_packed_keys_are_a_dictionary_that_forgets_the_oldest(puts: list[tuple[int, int]]) -> None:
+    keys, model = RecentKeys(), dict[int, int]()
+    for key, at_ms in puts:
+        keys.put(key, at_ms, at_ms + 1)
+        model.pop(key, None)
+        model[key] = at_ms + 1
+        if len(model) > KEYS_KEPT:
+            del model[next(iter(model))]
+        assert list(keys) == list(model)
+        assert all(keys.received_at_ms(one) == at for one, at in model.items())
+    assert RecentKeys(bytes(keys)) == keys

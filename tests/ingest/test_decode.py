@@ -44,7 +44,9 @@ def test_any_json_is_readings_or_a_named_rejection(body: Any) -> None:
 
 @given(st.data())
 def test_any_damage_to_a_good_payload_is_no_harm(data: st.DataObject) -> None:
-    payload = bytearray(json.dumps([{"device": "烟-1", "at": 1_800_000_000_000, "seq": 3, "values": {"a": 1.5}}] * 2).encode())
+    payload = bytearray(
+        json.dumps([{"device": "烟-1", "at": 1_800_000_000_000, "seq": 3, "values": {"a": 1.5}}] * 2).encode()
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     assert_accounted(decode(bytes(payload)))
@@ -53,7 +55,13 @@ def test_any_damage_to_a_good_payload_is_no_harm(data: st.DataObject) -> None:
 @pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"readings": [one]}])
 def test_one_reading_an_array_or_a_list_of_readings(wrap: Any) -> None:
     (sent,) = decode(wrap({"device": "D", "at": "2027-01-15T08:00:00Z", "seq": 0, "values": {"a": 1}})).readings
-    assert (sent.device_id, sent.at_ms, sent.seq, sent.values, sent.keyed) == ("D", 1_800_000_000_000, 0, {"a": 1}, True)
+    assert (sent.device_id, sent.at_ms, sent.seq, sent.values, sent.keyed) == (
+        "D",
+        1_800_000_000_000,
+        0,
+        {"a": 1},
+        True,
+    )
     assert not sent.bad_clock
     assert not sent.bad_seq
 

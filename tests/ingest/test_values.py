@@ -14,7 +14,14 @@ from gridwarden.kinds import KINDS, TEXT_LIMIT
 from gridwarden.model import Quality
 from ingest.values import check
 
-ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300) | st.lists(st.integers(), max_size=2)
+ANY = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=300)
+    | st.lists(st.integers(), max_size=2)
+)
 NAMES = st.sampled_from([name for kind in KINDS.values() for name in kind.fields]) | st.text(max_size=80)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gridwarden.model import Reading
-from rules.facts import NOTHING_BEFORE, Facts, alarm_id
+from rules.facts import NOTHING_BEFORE, alarm_id
 
 
 def _reading(**changes: Any) -> Reading:
@@ -32,7 +32,7 @@ def test_without_time_and_number_the_receipt_tells_alarms_apart() -> None:
 
 
 def test_the_scope_of_an_unentitled_reading_names_its_gateway() -> None:
-    assert Facts(_reading(), {}, {}, None).scope == "D"
+    assert _reading().scope == "D"
     assert _reading(entitled=False).scope == "\x1fg/D"
 
 

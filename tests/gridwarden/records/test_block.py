@@ -13,7 +13,9 @@ from gridwarden.model import Quality, Reading
 from gridwarden.records.block import CorruptBlock, decode, encode
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-VALUE = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+VALUE = (
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+)
 READING = st.builds(
     Reading, TEXT, TEXT, TEXT, st.integers(0, 2**48), st.integers(0, 2**48), st.none() | st.integers(0, 2**63 - 1),
     st.integers(0, 2**64 - 1), st.booleans(), st.dictionaries(TEXT, VALUE, max_size=4),
@@ -52,7 +54,9 @@ def test_bytes_too_many_are_noticed() -> None:
         decode(ONE + b"\0")
 
 
-@pytest.mark.parametrize("body", [b"no deflate", zlib.compress(b"no json"), zlib.compress(b"[[1]]"), zlib.compress(b"7")])
+@pytest.mark.parametrize(
+    "body", [b"no deflate", zlib.compress(b"no json"), zlib.compress(b"[[1]]"), zlib.compress(b"7")]
+)
 def test_a_right_checksum_over_something_else_is_noticed(body: bytes) -> None:
     with pytest.raises(CorruptBlock):
         decode(struct.pack("<3sBI", b"GWB", 1, zlib.crc32(body)) + body)
