@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gridwarden.model import FOREIGN
+
 ROUNDS = 20
 ROUND_MS = 20_000
 PER_KIND = 10
@@ -227,7 +229,7 @@ class Workload:
             yield Truth(spell.rule, scope, began, began + spell.hold_ms, over, None if spell.latched else over)
         fired = self.at_ms(10, 61)
         yield Truth("smoke.fire", f"{self.tag}.stranger-0", fired, fired, None, None, unverified=True)
-        claimed, scope = self.at_ms(4, 500), f"unverified:{self.rogue}/{self.device('smoke', 9)}"
+        claimed, scope = self.at_ms(4, 500), f"{FOREIGN}{self.rogue}/{self.device('smoke', 9)}"
         yield Truth("smoke.fire", scope, claimed, claimed, None, None, unverified=True)
 
 
