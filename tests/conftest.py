@@ -18,6 +18,7 @@ import pytest
 from gridwarden.broker import EmbeddedBroker
 from gridwarden.config import Broker, Embedded
 
+pytest.register_assert_rewrite("tests.faults.harness", "tests.faults.evidence")
 DEADLINE_S = 20.0
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
