@@ -40,6 +40,8 @@ LANES = 3
 LONG_RUNS = 5
 PAUSE_S = 0.02
 """Between two rounds, so that they are several batches."""
+GATHERING_PAUSE_S = 0.15
+"""Likewise where the history stands still: it gathers for a second, and the publisher is to be at it still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +173,12 @@ async def play_cell(instance: Instance, watcher: Watcher, cell: Cell, workload: 
     place = instance.folder / workload.tag
     seen, snapshots = len(watcher.changes), watcher.snapshots
     first_seq = watcher.seq
+    pause_s = GATHERING_PAUSE_S if cell.name.startswith("history") else PAUSE_S
     account = Account()
     async with Publisher(instance.mqtt(workload.tag), account=account) as publisher:
-        await play(publisher, workload, range(ROUNDS // 2))
+        await play(publisher, workload, range(ROUNDS // 2), pause_s)
         with instance.failpoint(cell.name, cell.passage, place) as paused:
-            rest = asyncio.create_task(play(publisher, workload, range(ROUNDS // 2, ROUNDS)))
+            rest = asyncio.create_task(play(publisher, workload, range(ROUNDS // 2, ROUNDS), pause_s))
             paused_pid = await until(f"somebody is at {cell.name}", paused)
             killed_pid = await instance.kill(cell.victim)
         await rest
@@ -192,12 +195,12 @@ async def play_cell(instance: Instance, watcher: Watcher, cell: Cell, workload: 
     )  # fmt: skip
 
 
-async def play(publisher: Publisher, workload: Workload, rounds: range) -> None:
+async def play(publisher: Publisher, workload: Workload, rounds: range, pause_s: float) -> None:
     """Some rounds, each acknowledged by the broker before the next one begins."""
     for number in rounds:
         await publish(publisher, workload, number)
         await publisher.drain()
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
 
 
 async def at_rest(instance: Instance) -> None:
