@@ -18,6 +18,8 @@ DONE := $(VENV)/.done
 NODE_MODULES := dashboards/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
 PYTEST := $(BIN)/pytest
+# Most tests wait for something; a file's tests stay together, since they may share what they started.
+WORKERS := -n 3 --dist loadfile
 
 PACKAGES := gridwarden ingest rules api simulators
 DASHBOARD_SOURCES := $(shell find dashboards -type f \
@@ -70,7 +72,7 @@ demo: $(DONE)/runtime $(DONE)/project dashboards/dist/index.html ## a synthetic 
 test: setup ## all tests (ARGS="-k lift" for some)
 	@export CHROMIUM; CHROMIUM=$$(scripts/chromium --install) || true; failed=0; \
 	npm test --silent --prefix dashboards || failed=$$?; \
-	$(PYTEST) $(ARGS) || failed=$$?; \
+	$(PYTEST) $(WORKERS) $(ARGS) || failed=$$?; \
 	exit $$failed
 
 faults: setup ## the fault tests in their long form

@@ -40,7 +40,7 @@ def child(directory: Path, code: str) -> subprocess.Popen[str]:
         print("ready", flush=True)
     """
     program = textwrap.dedent(head) + textwrap.dedent(code)
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def wait_for_line(process: subprocess.Popen[str], line: str) -> None:
