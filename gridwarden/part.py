@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Coroutine
@@ -75,8 +76,11 @@ async def _live(name: str, handover: Handover) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, me.cancel if me else lambda: None)
     loop.add_reader(sys.stdin.fileno(), _supervisor_gone, me)
-    asyncio.ensure_future(_tell_ready(ready))  # noqa: RUF006 - ends with the loop
-    await part(name, config, handover.brokers(config), ready)
+    asyncio.ensure_future(_begun(ready))  # noqa: RUF006 - ends with the loop
+    try:
+        await part(name, config, handover.brokers(config), ready)
+    finally:
+        gc.unfreeze()
 
 
 def _supervisor_gone(me: asyncio.Task[None] | None) -> None:
@@ -85,8 +89,17 @@ def _supervisor_gone(me: asyncio.Task[None] | None) -> None:
         me.cancel()
 
 
-async def _tell_ready(ready: asyncio.Event) -> None:
+async def _begun(ready: asyncio.Event) -> None:
+    """Tell the supervisor; and let the garbage collector alone with what is there now.
+
+    What was made up to here stays, and what readings leave behind has no cycles. Measured with 7,000 lifts: full
+    collections took a quarter of core's time per reading (9.5 of 40 µs, 1.7 after) and stopped it for up to 110 ms;
+    in web they stood between a fire and the page as long.
+    """
     await ready.wait()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
 

@@ -25,6 +25,8 @@ START_TIMEOUT_S = 60.0
 RELOAD_TIMEOUT_S = 5.0
 STEADY_S = 10.0
 """A child that lived this long was well: its next restart is at once again."""
+RESTART_CAP_S = 3.0
+"""Longest wait before a restart: meanwhile no gateway can tell of a fire."""
 POLL_S = 0.02
 WATCH_S = 1.0
 
@@ -208,14 +210,14 @@ class EmbeddedBroker:
     async def _supervise(self) -> None:
         """Start the child again whenever it ends."""
         loop = asyncio.get_running_loop()
-        delays = backoff()
+        delays = backoff(RESTART_CAP_S)
         while self._process is not None:
             started = loop.time()
             code = await self._process.wait()
             self.running = False
             log.error("broker.ended", code=code, log=child.last_lines(self._log))
             if loop.time() - started > STEADY_S:
-                delays = backoff()
+                delays = backoff(RESTART_CAP_S)
             await self._restart(delays)
             self.restarts += 1
 

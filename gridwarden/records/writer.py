@@ -12,13 +12,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
-from gridwarden.records import block, rows, schema
+from gridwarden.records import block, rows, schema, statements
 from gridwarden.records.database import connect, epoch
 from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
 
@@ -166,16 +165,13 @@ class Writer:
 def _write(connection: Connection, transaction: Transaction, offset: int, body: bytes) -> int:
     at_ms = transaction.at_ms
     connection.execute(
-        insert(schema.intake_block),
+        statements.ADD_BLOCK,
         {"offset": offset, "committed_at_ms": at_ms, "reading_count": transaction.reading_count, "body": body},
     )
     _put(connection, schema.alarm, [rows.alarm_row(alarm) for alarm in transaction.alarms.values()])
     _put(connection, schema.grid_event, [rows.event_row(event) for event in transaction.events.values()])
     if transaction.forgotten:
-        connection.execute(
-            delete(schema.alarm).where(schema.alarm.c.alarm_id == bindparam("id")),
-            [{"id": alarm_id} for alarm_id in transaction.forgotten],
-        )
+        connection.execute(statements.FORGET_ALARM, [{"id": alarm_id} for alarm_id in transaction.forgotten])
     first_seq = _write_journal(connection, transaction, offset)
     _write_aside(connection, transaction, offset)
     _put(connection, schema.counter, [{"name": n, "value": v} for n, v in transaction.counters.items()])
@@ -185,28 +181,24 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
         _put(connection, schema.shard, [{"shard": snapshot.shard, "offset": offset, "body": snapshot.body}])
     if transaction.answers:
         connection.execute(
-            upsert(schema.command).on_conflict_do_nothing(),  # the first answer is the answer
+            statements.KEEP_ANSWER,
             [
                 {"command_id": answer.command_id, "offset": offset, "at_ms": at_ms, "answer": answer.body}
                 for answer in transaction.answers
             ],
         )
-        connection.execute(delete(schema.command).where(schema.command.c.at_ms < at_ms - COMMANDS_KEPT_MS))
+        connection.execute(statements.DROP_ANSWERS, {"before_ms": at_ms - COMMANDS_KEPT_MS})
     return first_seq
 
 
 def _put(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
     """Insert the rows, or overwrite those whose primary key is there."""
-    if not values:
-        return
-    statement = upsert(table)
-    keys = [column.name for column in table.primary_key]
-    others = {name: statement.excluded[name] for name in values[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), values)
+    if values:
+        connection.execute(statements.overwrite(table), values)
 
 
 def _write_journal(connection: Connection, transaction: Transaction, offset: int) -> int:
-    last = connection.execute(select(func.coalesce(func.max(schema.journal.c.seq), 0))).scalar_one()
+    last = connection.execute(statements.LAST_SEQ).scalar_one()
     entries = [
         {
             "seq": last + number,
@@ -222,14 +214,14 @@ def _write_journal(connection: Connection, transaction: Transaction, offset: int
         for number, change in enumerate(transaction.changes, start=1)
     ]
     if entries:
-        connection.execute(insert(schema.journal), entries)
+        connection.execute(statements.ADD_JOURNAL, entries)
     return int(last) + 1
 
 
 def _write_aside(connection: Connection, transaction: Transaction, offset: int) -> None:
     if transaction.dead_letters:
         connection.execute(
-            insert(schema.dead_letter),
+            statements.ADD_DEAD_LETTER,
             [
                 {"offset": offset, "received_at_ms": letter.received_at_ms, "broker": letter.broker,
                  "topic": letter.topic, "code": letter.code, "detail": letter.detail, "payload": letter.payload}
@@ -238,7 +230,7 @@ def _write_aside(connection: Connection, transaction: Transaction, offset: int) 
         )  # fmt: skip
     if transaction.quarantined:
         connection.execute(
-            insert(schema.quarantine),
+            statements.ADD_QUARANTINED,
             [
                 {"offset": offset, "received_at_ms": reading.received_at_ms, "gateway": reading.gateway,
                  "device_id": reading.device_id,
@@ -253,18 +245,8 @@ def _write_aside(connection: Connection, transaction: Transaction, offset: int) 
 def _write_unregistered(connection: Connection, transaction: Transaction) -> None:
     if not transaction.unregistered:
         return
-    statement = upsert(schema.unregistered)
-    statement = statement.on_conflict_do_update(
-        index_elements=["device_id"],
-        set_={
-            "kind": statement.excluded.kind,
-            "gateway": statement.excluded.gateway,
-            "last_seen_at_ms": statement.excluded.last_seen_at_ms,
-            "reading_count": schema.unregistered.c.reading_count + statement.excluded.reading_count,
-        },
-    )
     connection.execute(
-        statement,
+        statements.COUNT_UNREGISTERED,
         [
             {"device_id": device_id, "kind": seen.kind, "gateway": seen.gateway, "first_seen_at_ms": seen.seen_at_ms,
              "last_seen_at_ms": seen.seen_at_ms, "reading_count": seen.count}
@@ -274,26 +256,26 @@ def _write_unregistered(connection: Connection, transaction: Transaction) -> Non
 
 
 def _write_ledger(connection: Connection, transaction: Transaction) -> None:
-    for (broker, lane), tally in transaction.tallies.items():
-        added = {name: getattr(tally, name) for name in LEDGER_COLUMNS}
-        statement = upsert(schema.ledger).values(broker=broker, lane=lane, **added)
-        sums = {name: schema.ledger.c[name] + statement.excluded[name] for name in LEDGER_COLUMNS}
-        connection.execute(statement.on_conflict_do_update(index_elements=["broker", "lane"], set_=sums))
+    if transaction.tallies:
+        connection.execute(
+            statements.ADD_TO_LEDGER,
+            [
+                {"broker": broker, "lane": lane, **{name: getattr(tally, name) for name in LEDGER_COLUMNS}}
+                for (broker, lane), tally in transaction.tallies.items()
+            ],
+        )
 
 
 def _trim(connection: Connection, transaction: Transaction) -> tuple[int, int]:
     """Delete the oldest blocks that nobody needs any more; the bytes freed, and the last offset that went."""
-    table = schema.intake_block
-    oldest = select(table.c.offset, table.c.committed_at_ms, func.length(table.c.body).label("size")).where(
-        table.c.offset <= transaction.trim_through
-    )
-    found = connection.execute(oldest.order_by(table.c.offset).limit(_TRIM_STEP)).all()
+    oldest = {"through": transaction.trim_through, "count": _TRIM_STEP}
+    found = connection.execute(statements.OLDEST_BLOCKS, oldest).all()
     # A clock that was set back must not let a younger block go with an older one behind it.
     gone = list(takewhile(lambda row: row.committed_at_ms < transaction.trim_before_ms, found))
     if not gone:
         return 0, 0
     last: int = gone[-1].offset
-    connection.execute(delete(table).where(table.c.offset <= last))
+    connection.execute(statements.DROP_BLOCKS, {"through": last})
     _put(connection, schema.meta, [{"name": "trimmed", "value": str(last)}])
     return sum(row.size for row in gone), last
 

@@ -1,0 +1,62 @@
+"""The writer's statements, each built once: building them anew for every commit cost more than running them.
+
+(Measured at 1,000 readings a second: 100,000 objects of garbage in three seconds, all in reference cycles, and a
+collection of 100 ms between a fire and the page.)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sqlalchemy import Table, bindparam, delete, func, select
+from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from gridwarden.records import schema
+from gridwarden.records.transaction import LEDGER_COLUMNS
+
+
+@cache
+def overwrite(table: Table) -> Insert:
+    """Insert whole rows of ``table``, or overwrite those whose primary key is there."""
+    statement = upsert(table)
+    keys = [column.name for column in table.primary_key]
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def _add_to_ledger() -> Insert:
+    statement = upsert(schema.ledger)
+    sums = {name: schema.ledger.c[name] + statement.excluded[name] for name in LEDGER_COLUMNS}
+    return statement.on_conflict_do_update(index_elements=["broker", "lane"], set_=sums)
+
+
+def _count_unregistered() -> Insert:
+    statement = upsert(schema.unregistered)
+    news = {name: statement.excluded[name] for name in ("kind", "gateway", "last_seen_at_ms")}
+    count = schema.unregistered.c.reading_count + statement.excluded.reading_count
+    return statement.on_conflict_do_update(index_elements=["device_id"], set_={**news, "reading_count": count})
+
+
+ADD_TO_LEDGER = _add_to_ledger()
+COUNT_UNREGISTERED = _count_unregistered()
+LAST_SEQ = select(func.coalesce(func.max(schema.journal.c.seq), 0))
+FORGET_ALARM = delete(schema.alarm).where(schema.alarm.c.alarm_id == bindparam("id"))
+KEEP_ANSWER = upsert(schema.command).on_conflict_do_nothing()
+"""The first answer is the answer."""
+DROP_ANSWERS = delete(schema.command).where(schema.command.c.at_ms < bindparam("before_ms"))
+ADD_BLOCK = upsert(schema.intake_block)
+ADD_JOURNAL = upsert(schema.journal)
+ADD_DEAD_LETTER = upsert(schema.dead_letter)
+ADD_QUARANTINED = upsert(schema.quarantine)
+OLDEST_BLOCKS = (
+    select(
+        schema.intake_block.c.offset,
+        schema.intake_block.c.committed_at_ms,
+        func.length(schema.intake_block.c.body).label("size"),
+    )
+    .where(schema.intake_block.c.offset <= bindparam("through"))
+    .order_by(schema.intake_block.c.offset)
+    .limit(bindparam("count"))
+)
+DROP_BLOCKS = delete(schema.intake_block).where(schema.intake_block.c.offset <= bindparam("through"))
