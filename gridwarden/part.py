@@ -99,7 +99,7 @@ async def _begun(ready: asyncio.Event) -> None:
     await ready.wait()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    gc.set_threshold(10_000, 50, 1_000)
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
 
