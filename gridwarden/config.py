@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gridwarden.errors import ConfigError
 
@@ -83,6 +93,29 @@ class Tls(_Section):
     key_file: Path | None = None
 
 
+_SECRET_BYTES = 4096
+"""A larger file was meant for something else."""
+
+
+def secret_of(path: Path) -> str:
+    """The one line in ``path``, as container engines and service managers hand secrets over.
+
+    Raises:
+        ValueError: it cannot be read, is empty, has several lines or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_SECRET_BYTES + 1)
+        secret = text.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    if len(text) > _SECRET_BYTES:
+        raise ValueError(f"larger than {_SECRET_BYTES} bytes: hardly a secret")
+    if not secret.strip() or not secret.isprintable():
+        raise ValueError("one line of text is expected")
+    return secret
+
+
 class Broker(_Section):
     """One MQTT broker to take telemetry from."""
 
@@ -94,6 +127,8 @@ class Broker(_Section):
     """Prefix of our client ids; the session lives on under it. Empty: ``gridwarden-<name>``."""
     username: str | None = None
     password: SecretStr | None = None
+    password_file: Path | None = None
+    """Holds the password, read at the start; instead of ``password``."""
     tls: Tls | None = None
     telemetry: tuple[str, ...] = ("gridwarden/v1/+/up",)
     alarm: tuple[str, ...] = ("gridwarden/v1/+/alarm",)
@@ -102,6 +137,22 @@ class Broker(_Section):
     hold_after_connect_s: float = Field(0.0, ge=0, le=60)
     """How long the telemetry session waits after each connect before it orders and takes what came: for
     brokers that redeliver newer messages first (nats-server: its ``ack_wait`` of 2 s, and 1 s more)."""
+
+    @field_validator("password_file")
+    @classmethod
+    def _only_readable(cls, path: Path | None, others: ValidationInfo) -> Path | None:
+        """Here and not below, so that the fault is told with this key as its place."""
+        if path is not None:
+            if others.data.get("password") is not None:
+                raise ValueError("there is a password too; one of them must go")
+            secret_of(path)
+        return path
+
+    @model_validator(mode="after")
+    def _password_of_its_file(self) -> Broker:
+        if self.password_file is not None:
+            object.__setattr__(self, "password", SecretStr(secret_of(self.password_file)))
+        return self
 
 
 class Ingest(_Section):

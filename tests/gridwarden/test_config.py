@@ -95,3 +95,55 @@ def test_any_file_is_a_configuration_or_an_error(tmp_path_factory: pytest.TempPa
     path.write_bytes(content)
     with contextlib.suppress(ConfigError):
         load(path, {})
+
+
+def broker_with(tmp_path: Path, secret: Path, *, more: str = "") -> Path:
+    return written(tmp_path, f'[[broker]]\nname = "a"\nhost = "x"\npassword_file = "{secret}"\n{more}')
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_password_comes_from_a_file(tmp_path: Path, end: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(f" correct 马 {end}".encode())
+    (broker,) = load(broker_with(tmp_path, secret), {}).broker
+    assert broker.password is not None
+    assert broker.password.get_secret_value() == " correct 马 "
+    assert "correct" not in repr(broker)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"", "one line"),
+        (b" \n", "one line"),
+        (b"one\ntwo\n", "one line"),
+        (b"\0", "one line"),
+        (b"\xff", "utf-8"),
+        (b"x" * 4097, "larger than 4096"),
+    ],
+)
+def test_a_file_that_holds_no_password_is_told_with_its_place(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(ConfigError, match=reason) as refused:
+        load(broker_with(tmp_path, secret), {})
+    assert refused.value.place == "broker.0.password_file"
+    assert str(secret) in refused.value.reason
+
+
+def test_a_folder_holds_no_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="directory"):
+        load(broker_with(tmp_path, tmp_path), {})
+
+
+def test_a_password_and_its_file_are_one_too_many(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("file")
+    with pytest.raises(ConfigError, match="too") as refused:
+        load(broker_with(tmp_path, secret, more='password = "hunter2"\n'), {})
+    assert refused.value.place == "broker.0.password_file"
+    assert "hunter2" not in str(refused.value)
