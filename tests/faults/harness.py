@@ -260,9 +260,9 @@ class Instance:
         """The ledger."""
         return dict(await self.get("/ledger"))
 
-    async def drained(self) -> dict[str, Any]:
+    async def drained(self, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
         """Wait until nothing is on its way any more, from the broker's store to the history; the ledger then."""
-        return dict(await until("everything has arrived", self._ledger_at_rest))
+        return dict(await until("everything has arrived", self._ledger_at_rest, deadline_s))
 
     async def _ledger_at_rest(self) -> dict[str, Any] | None:
         try:
