@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   plugins: [svelte()],
+  worker: { format: 'es' },
   build: {
     target: ['chrome108', 'firefox115', 'safari16'],
     // The content security policy forbids inline scripts and data: fonts; everything is a file of its own.

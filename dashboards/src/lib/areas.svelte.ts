@@ -18,6 +18,14 @@ class Areas {
     }
   }
 
+  get all(): Iterable<Area> {
+    return this.#byCode.values();
+  }
+
+  get known(): boolean {
+    return this.#byCode.size > 0;
+  }
+
   /** Names from the wider to the narrower place; the code itself where it is unknown. */
   path(code: string, english: boolean, levels = LEVELS_SHOWN): string[] {
     const names: string[] = [];

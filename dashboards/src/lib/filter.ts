@@ -1,13 +1,16 @@
 /** Which events are listed, in which order, and how many there are of each severity. Pure. */
+import { isWithin } from './rollup';
 import { SEVERITIES, type GridEvent, type Severity } from './wire';
 
 export interface EventFilter {
   severities: ReadonlySet<Severity>;
   state: 'open' | 'closed' | 'all';
   text: string;
+  /** Only events in this area; `""` is everywhere. */
+  area: string;
 }
 
-export const NO_FILTER: EventFilter = { severities: new Set(), state: 'open', text: '' };
+export const NO_FILTER: EventFilter = { severities: new Set(), state: 'open', text: '', area: '' };
 
 /** Newest first. `searchable` gives the words of an event as they stand on the screen. */
 export function listed(
@@ -19,6 +22,7 @@ export function listed(
   const chosen = [...events].filter(
     (event) =>
       (filter.state === 'all' || event.state === filter.state) &&
+      isWithin(event.area, filter.area) &&
       (filter.severities.size === 0 || filter.severities.has(event.severity)) &&
       (words.length === 0 || containsAll(searchable(event).toLowerCase(), words)),
   );

@@ -109,6 +109,21 @@ export interface Device {
   attributes: Record<string, unknown>;
 }
 
+/** What helps in an incident: a micro fire station, a maintenance team. */
+export interface Resource {
+  resource_id: string;
+  kind: string;
+  name: string;
+  area: string;
+  lon: number | null;
+  lat: number | null;
+  attributes: Record<string, unknown>;
+}
+
+/** Beside what was asked for, as the crow flies. */
+export type Near<Thing> = Thing & { distance_m: number };
+export type NearDevice = Near<Device> & Partial<Pick<DeviceState, 'values' | 'occurred_at'>>;
+
 /** The last known state of a device. */
 export interface DeviceState {
   device_id: string;
