@@ -18,6 +18,7 @@ from gridwarden import areas
 from gridwarden.errors import ConfigError
 from gridwarden.office import schema
 from gridwarden.office.coordinates import Crs, to_wgs84
+from gridwarden.office.geometry import moved
 from gridwarden.office.mapping import ColumnMapping, load_mapping, same_names
 from gridwarden.office.registry import Office
 from gridwarden.office.rows import AREAS, ENTITIES, Entity
@@ -70,6 +71,12 @@ class ImportReport:
     def ok(self) -> bool:
         """Whether the file was taken."""
         return not self.error_count
+
+    def refuse(self, place: str, column: str, reason: str) -> None:
+        """Note a fault."""
+        self.error_count += 1
+        if len(self.errors) < ERRORS_KEPT:
+            self.errors.append(RowError(place, column, reason))
 
 
 def import_file(
@@ -190,19 +197,21 @@ class _Reader:
         raw = mapping.apply(source_row.properties)
         if source_row.point is not None and self._entity.placed and "lon" not in raw:
             raw["lon"], raw["lat"] = source_row.point
+        if self._entity is AREAS and self.source.columns is None and "geometry" not in raw:
+            raw["geometry"] = source_row.geometry
         self.provided.update(raw)
         return raw
 
     def _placed(self, row: dict[str, Any]) -> dict[str, Any]:
         if self._crs is not Crs.WGS84 and row.get("lon") is not None:
             row["lon"], row["lat"] = to_wgs84((row["lon"], row["lat"]), self._crs)
+        if self._crs is not Crs.WGS84 and row.get("geometry") is not None:
+            row["geometry"] = moved(row["geometry"], self._crs)
         return row
 
     def refuse(self, number: int, column: str, reason: str) -> None:
         """Note a fault of the row ``number``."""
-        self._report.error_count += 1
-        if len(self._report.errors) < ERRORS_KEPT:
-            self._report.errors.append(RowError(f"{self.source.unit} {number}", column, reason))
+        self._report.refuse(f"{self.source.unit} {number}", column, reason)
 
 
 def _gather(connection: Connection, stage: Stage, reader: _Reader, progress: Progress, path: Path) -> None:

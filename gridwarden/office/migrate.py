@@ -12,7 +12,7 @@ from pathlib import Path
 from gridwarden.errors import ConfigError
 from gridwarden.office.database import Database
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision under ``migrations/versions``; a test compares."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

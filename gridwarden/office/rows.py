@@ -16,6 +16,7 @@ from gridwarden import areas
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS
 from gridwarden.office import schema
+from gridwarden.office.geometry import outline
 
 TEXT_LIMIT = 200
 """Longest name, characters."""
@@ -79,7 +80,8 @@ def _device_kind(raw: Any) -> str:
     return text
 
 
-def _word(raw: Any) -> str:
+def word(raw: Any) -> str:
+    """A word of our own kind; raises ValueError."""
     text = _given(raw)
     if not _WORD.fullmatch(text):
         raise ValueError(f"{text!r}: a word of a-z, 0-9 and _ is expected, such as micro_station")
@@ -181,7 +183,8 @@ _PLACE: dict[str, Check] = {"lon": _degrees(180), "lat": _degrees(90), "attribut
 
 AREAS = Entity(
     schema.area, "code", frozenset({"code", "name"}),
-    {"code": _area, "name": _given, "name_en": _text, "valid_from": _date, "valid_to": _date},
+    {"code": _area, "name": _given, "name_en": _text, "valid_from": _date, "valid_to": _date,
+     "geometry": outline},
 )  # fmt: skip
 DEVICES = Entity(
     schema.device, "device_id", frozenset({"device_id", "kind"}),
@@ -190,7 +193,7 @@ DEVICES = Entity(
 )  # fmt: skip
 RESOURCES = Entity(
     schema.resource, "resource_id", frozenset({"resource_id", "kind"}),
-    {"resource_id": _identifier, "kind": _word, "name": _text, "area": _area_or_empty, **_PLACE},
+    {"resource_id": _identifier, "kind": word, "name": _text, "area": _area_or_empty, **_PLACE},
 )  # fmt: skip
 
 ENTITIES: dict[str, Entity] = {"areas": AREAS, "devices": DEVICES, "resources": RESOURCES}

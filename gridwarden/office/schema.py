@@ -48,6 +48,8 @@ area = Table(
     _text("name_en"),
     Column("valid_from", Date),
     Column("valid_to", Date),
+    # GeoJSON text of a Polygon or MultiPolygon in WGS-84, as gridwarden.office.geometry writes it.
+    Column("geometry", Text),
 )  # fmt: skip
 
 device = Table(
@@ -59,7 +61,7 @@ device = Table(
     _text("building"), _text("water_main"), _text("power_feeder"),
     Column("lon", Float), Column("lat", Float),
     _attributes(),
-    Index(None, "area", "kind"), Index(None, "kind"),
+    Index(None, "area", "kind"), Index(None, "kind"), Index(None, "lat", "lon"),
 )  # fmt: skip
 
 resource = Table(

@@ -36,6 +36,8 @@ class SourceRow:
     properties: dict[str, Any]
     point: tuple[Any, Any] | None = None
     """GeoJSON: the raw coordinates of a point."""
+    geometry: Any = None
+    """GeoJSON: the raw geometry, whatever it is."""
     problem: str = ""
     """Why the record cannot be read at all."""
 
@@ -58,8 +60,8 @@ class Source(Protocol):
 
 
 @contextmanager
-def open_source(path: Path, encoding: str) -> Iterator[Source]:
-    """The file at ``path``: ``.csv``, ``.geojson`` or ``.json``, each also with ``.gz``.
+def open_source(path: Path, encoding: str, limit_bytes: int | None = None) -> Iterator[Source]:
+    """The file at ``path``: ``.csv``, ``.geojson`` or ``.json``, each also with ``.gz``; at most ``limit_bytes`` of it.
 
     What the block finds wrong with it is told with its name too.
 
@@ -67,7 +69,7 @@ def open_source(path: Path, encoding: str) -> Iterator[Source]:
         ConfigError: missing, too large, another kind of file, or its beginning cannot be read.
     """
     try:
-        with _open_source(path, encoding) as source:
+        with _open_source(path, encoding, limit_bytes or FILE_LIMIT_BYTES) as source:
             yield source
     except ConfigError as error:
         if error.path is not None:
@@ -76,27 +78,27 @@ def open_source(path: Path, encoding: str) -> Iterator[Source]:
 
 
 @contextmanager
-def _open_source(path: Path, encoding: str) -> Iterator[Source]:
+def _open_source(path: Path, encoding: str, limit_bytes: int) -> Iterator[Source]:
     name = path.name.lower().removesuffix(".gz")
     opener = _OPENERS.get(Path(name).suffix)
     if opener is None:
         raise ConfigError("a .csv, .geojson or .json file is expected (also with .gz)", path=path)
     with ExitStack() as stack:
         try:
-            size = _bounded_size(path)
+            size = _bounded_size(path, limit_bytes)
             raw = stack.enter_context(path.open("rb"))
             packed = path.name.lower().endswith(".gz")
             unpacked = stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw
-            source = opener(_Bounded(unpacked, path), lambda: raw.tell() / max(1, size), encoding)
+            source = opener(_Bounded(unpacked, path, limit_bytes), lambda: raw.tell() / max(1, size), encoding)
         except UNUSABLE as error:
             raise ConfigError(describe(error), path=path) from error
         yield source
 
 
-def _bounded_size(path: Path) -> int:
+def _bounded_size(path: Path, limit_bytes: int) -> int:
     size = path.stat().st_size
-    if size > FILE_LIMIT_BYTES:
-        raise ConfigError(f"{size} bytes, at most {FILE_LIMIT_BYTES} are allowed")
+    if size > limit_bytes:
+        raise ConfigError(f"{size} bytes, at most {limit_bytes} are allowed")
     return size
 
 
@@ -112,10 +114,10 @@ def describe(error: BaseException) -> str:
 class _Bounded(io.RawIOBase):
     """A stream that ends with an error, not with all memory, when a small file unpacks into a large one."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path, limit_bytes: int) -> None:
         self._stream = stream
         self._path = path
-        self._left = FILE_LIMIT_BYTES
+        self._limit = self._left = limit_bytes
 
     def readable(self) -> bool:
         return True
@@ -124,7 +126,7 @@ class _Bounded(io.RawIOBase):
         data = self._stream.read(len(buffer))
         self._left -= len(data)
         if self._left < 0:
-            raise ConfigError(f"more than {FILE_LIMIT_BYTES} bytes once unpacked", path=self._path)
+            raise ConfigError(f"more than {self._limit} bytes once unpacked", path=self._path)
         buffer[: len(data)] = data
         return len(data)
 
@@ -214,14 +216,14 @@ def _feature_row(number: int, feature: Any) -> SourceRow:
     geometry = feature.get("geometry")
     if not isinstance(geometry, dict) or geometry.get("type") != "Point":
         kind = geometry.get("type") if isinstance(geometry, dict) else geometry
-        return SourceRow(
-            number, properties, problem="" if geometry is None else f"geometry {kind!r:.40}: a Point is expected"
-        )
+        problem = "" if geometry is None else f"geometry {kind!r:.40}: a Point is expected"
+        return SourceRow(number, properties, problem=problem, geometry=geometry)
     match geometry.get("coordinates"):
         case [lon, lat, *_]:
-            return SourceRow(number, properties, (lon, lat))
+            return SourceRow(number, properties, (lon, lat), geometry=geometry)
         case _:
-            return SourceRow(number, properties, problem="coordinates: longitude and latitude are expected")
+            problem = "coordinates: longitude and latitude are expected"
+            return SourceRow(number, properties, problem=problem, geometry=geometry)
 
 
 _OPENERS: dict[str, Callable[[_Bounded, Callable[[], float], str], Source]] = {

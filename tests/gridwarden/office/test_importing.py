@@ -268,11 +268,62 @@ def test_padded_codes_of_the_standards(office: Office, write_file: WriteFile) ->
     assert [area.code for area in office.areas()] == ["3301", "330106", "330106003", "330106003012"]
 
 
-def test_areas_of_geojson_may_be_polygons(office: Office, write_file: WriteFile) -> None:
-    path = write_file(
-        "a.geojson", geojson(feature({"code": "330106", "name": "区"}, {"type": "Polygon", "coordinates": []}))
-    )
-    assert import_file(office, "areas", path).added == 1
+RING = [[120, 30], [120.1, 30], [120.1, 30.1], [120, 30]]
+
+
+def polygon(*rings: Any) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": list(rings)}
+
+
+def test_areas_of_geojson_have_outlines(office: Office, write_file: WriteFile) -> None:
+    many = {"type": "MultiPolygon", "coordinates": [[RING], [RING]]}
+    content = geojson(feature({"code": "330106", "name": "区", "name_en": "District"}, polygon(RING)),
+                      feature({"code": "330106001", "name": "街道"}, many),
+                      feature({"code": "330106002", "name": "街道"}))  # fmt: skip
+    path = write_file("a.geojson", content)
+    assert figures(import_file(office, "areas", path)) == (3, 0, 0, 0, 0)
+    assert [(area, json.loads(text)) for area, text in office.outlines()] == [
+        (Area("330106", "区", "District"), polygon(RING)), (Area("330106001", "街道"), many)]  # fmt: skip
+    assert [area.code for area, _ in office.outlines(("330106001",))] == ["330106001"]
+    assert [area.code for area, _ in office.outlines(after="330106")] == ["330106001"]
+    assert [area.code for area, _ in office.outlines(limit=1)] == ["330106"]
+    assert figures(import_file(office, "areas", path)) == (0, 0, 3, 0, 0)
+    # neither a table of names nor a single change takes an outline away; a file of outlines does
+    assert import_file(office, "areas", write_file("a.csv", "code,name\n330106,new\n")).changed == 1
+    office.upsert_area(Area("330106001", "new"))
+    assert len(office.outlines()) == 2
+    bare = write_file("b.geojson", geojson(feature({"code": "330106", "name": "new"})))
+    assert import_file(office, "areas", bare).changed == 1
+    assert [area for area, _ in office.outlines()] == [Area("330106001", "new")]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "fault"),
+    [
+        (polygon(), "feature 2: geometry: rings: a list that is not empty is expected"),
+        (polygon(RING[:3]), "feature 2: geometry: ring 1: 3 positions"),
+        (polygon([*RING[:3], [0, 0]]), "feature 2: geometry: ring 1: is not closed"),
+        (polygon([[30, 120]] * 4), "feature 2: geometry: ring 1, position 1: [30, 120] lies outside the Earth"),
+        (point(120, 30), "feature 2: geometry: 'Point': Polygon or MultiPolygon is expected"),
+        ("Polygon", "feature 2: geometry: "),
+    ],
+)
+def test_an_outline_that_is_none_refuses_the_file(
+    office: Office, write_file: WriteFile, geometry: Any, fault: str
+) -> None:
+    good = feature({"code": "330106", "name": "a"}, polygon(RING))
+    path = write_file("a.geojson", geojson(good, feature({"code": "330106001", "name": "b"}, geometry)))
+    report = import_file(office, "areas", path)
+    assert [one.startswith(fault) for one in faults(report)] == [True]
+    assert (office.areas(), office.outlines()) == ([], [])
+
+
+def test_outlines_become_wgs84(office: Office, write_file: WriteFile) -> None:
+    there = [list(wgs84_to_gcj02((lon, lat))) for lon, lat in RING]
+    path = write_file("a.geojson", geojson(feature({"code": "3301", "name": "市"}, polygon(there))))
+    assert import_file(office, "areas", path, crs=Crs.GCJ02).ok
+    [(_, text)] = office.outlines()
+    assert json.loads(text) == polygon(RING)
 
 
 def test_what_the_mapping_leaves_out_is_skipped_whatever_it_is(office: Office, write_file: WriteFile) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -12,10 +13,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from gridwarden.errors import ConfigError
+from gridwarden.model import Area, Device
 from gridwarden.office import migrate as module
 from gridwarden.office import schema
 from gridwarden.office.database import Database
 from gridwarden.office.migrate import HEAD, migrate
+from gridwarden.office.registry import Office
 
 
 def test_head_is_the_newest_script() -> None:
@@ -67,6 +70,20 @@ def test_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError, match="a later version made it"):
         migrate(path)
+
+
+def test_what_the_first_version_held_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "office.db"
+    settings = Config()
+    settings.set_main_option("script_location", str(module._MIGRATIONS))
+    with Database(path) as database, database.write() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        connection.exec_driver_sql("INSERT INTO area (code, name) VALUES ('3301', '杭州')")
+        connection.exec_driver_sql("INSERT INTO device (device_id, kind) VALUES ('D', 'smoke')")
+    with Office.open(path) as office:
+        assert office.areas() == [Area("3301", "杭州")]
+        assert (office.outlines(), office.device("D")) == ([], Device("D", "smoke"))
 
 
 def test_something_else_is_refused(tmp_path: Path) -> None:

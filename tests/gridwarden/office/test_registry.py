@@ -121,6 +121,16 @@ def test_areas_by_scope_and_day(office: Office) -> None:
         office.upsert_area(Area("3301", "x"), valid_from=date(2027, 1, 1), valid_to=date(2026, 1, 1))
 
 
+def test_points_of_devices(district: Office) -> None:
+    points = district.device_points()
+    assert [point.device_id for point in points] == [device.device_id for device in district.devices()]
+    first, device = points[0], district.devices()[0]
+    assert first == (device.device_id, device.kind, device.area, device.lon, device.lat, device.name)
+    assert district.device_points(after=points[1].device_id, limit=2) == points[2:4]
+    assert district.device_points((STREET,)) == [point for point in points if point.area.startswith(STREET)]
+    assert district.device_points(()) == []
+
+
 def test_cursors(office: Office) -> None:
     assert office.cursor("hub") == 0
     office.set_cursor("hub", 5)
