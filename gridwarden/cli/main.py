@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gridwarden import __version__, app, logs
-from gridwarden.cli import bench, checks, gateways, instance, play, registry, review
+from gridwarden.cli import bench, checks, gateways, instance, play, registry, review, simulate
 from gridwarden.cli.output import ConfigOption, DataOption, installation, out, say, told
 
 cli = typer.Typer(
@@ -76,6 +76,7 @@ cli.add_typer(registry.imports, name="import", rich_help_panel=_FEED)
 cli.add_typer(registry.users, name="user", rich_help_panel=_FEED)
 cli.add_typer(gateways.gateways, name="gateway", rich_help_panel=_FEED)
 cli.command("replay", rich_help_panel=_FEED)(play.replay)
+cli.command("simulate", rich_help_panel=_FEED)(simulate.simulate)
 cli.command("ledger", rich_help_panel=_SEE)(review.ledger)
 cli.add_typer(review.dead_letters, name="deadletter", rich_help_panel=_SEE)
 cli.add_typer(review.rules, name="rules", rich_help_panel=_SEE)

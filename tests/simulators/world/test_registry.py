@@ -1,0 +1,19 @@
+from collections import Counter, defaultdict
+
+from simulators import district
+from simulators.world import registry
+
+
+def test_enough_devices_in_the_areas_of_the_district() -> None:
+    devices = registry.devices()
+    assert Counter(device.kind for device in devices) == {"smoke": 400, "lift": 120, "hydrant": 180}
+    assert len({device.device_id for device in devices}) == 700
+    assert {device.area for device in devices} <= {area.code for area in district.areas()}
+
+
+def test_every_detector_of_a_house_hangs_on_a_floor_of_its_own() -> None:
+    floors: dict[str, list[int]] = defaultdict(list)
+    for device in registry.devices():
+        if device.kind == "smoke":
+            floors[device.building].append(device.attributes["floor"])
+    assert all(sorted(found) == list(range(1, len(found) + 1)) for found in floors.values())
