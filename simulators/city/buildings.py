@@ -8,12 +8,16 @@ from random import Random
 
 from gridwarden.model import Area
 from simulators.city import terrain
-from simulators.city.geometry import Point, Ring, centroid, clearance, inset
+from simulators.city.geometry import Point, Ring, centroid, clearance, inset, overlap
 from simulators.city.layout import Property
 
 MARGIN_M = 24.0
 """From a property's edge to its buildings: the half of a road lies there, too."""
 _PER_PROPERTY = 6
+_NARROW = ("tower", "slab")
+"""What is built where the property's own sort does not fit."""
+_NEAR_EDGE_M = 500.0
+"""No property reaches further from its middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +69,19 @@ class Building:
         return [self.at(-u, -v), self.at(u, -v), self.at(u, v), self.at(-u, v)]
 
 
-def build(rng: Random, estate: Property) -> list[Building]:
-    """The buildings of one property; none where it is too narrow."""
-    style = _STYLES[estate.sort]
+def build(rng: Random, estate: Property, dry: Ring) -> list[Building]:
+    """The buildings of one property inside ``dry``; none where it is too narrow."""
     room = inset(estate.ring, MARGIN_M)
+    if room and clearance(dry, centroid(room)) < _NEAR_EDGE_M:
+        room = overlap(room, dry)
     if not room:
         return []
     # Houses face the south: their long side runs as near to east and west as the roads allow.
     angle = min((estate.angle + turn * pi / 2 for turn in range(-2, 3)), key=abs)
-    spots = _spots(room, angle, style)
+    for style in (_STYLES[sort] for sort in (estate.sort, *_NARROW)):
+        spots = _spots(room, angle, style)
+        if spots:
+            break
     if len(spots) > _PER_PROPERTY:
         spots = [spots[n] for n in sorted(rng.sample(range(len(spots)), _PER_PROPERTY))]
     return [_building(rng, estate, style, spot, angle, number) for number, spot in enumerate(spots, 1)]

@@ -16,7 +16,7 @@ from gridwarden.areas import Level
 from gridwarden.model import Area, Device, Resource
 from simulators.city import terrain
 from simulators.city.buildings import Building
-from simulators.city.geometry import Point, clearance, length
+from simulators.city.geometry import Point, Ring, centroid, clearance, length
 from simulators.city.layout import Layout, Property, Region, Road
 
 COUNTS = {"hydrant": 3_000, "lift": 7_000, "smoke": 20_000}
@@ -183,26 +183,35 @@ def resources(layout: Layout) -> list[Resource]:
     # One of each street in turn, so that no street is left out.
     communities = sorted(first, key=lambda code: (code[9:], code))[:MICRO_STATIONS]
     stations = [
-        _resource(f"MS-{n:03}", "micro_station", named[code], first[code], "微型消防站", "Micro Fire Station", 6)
+        _resource(
+            f"MS-{n:03}", "micro_station", named[code], first[code], layout.dry, "微型消防站", "Micro Fire Station", 6
+        )
         for n, code in enumerate(communities, 1)
     ]
-    streets = sorted({areas.at_level(code, Level.STREET) for code in first})
-    teams = [
-        _resource(f"LT-{code[6:9]}", "lift_team", named[code], first[max(c for c in first if c.startswith(code))],
-                  "电梯维保班组", "Lift Maintenance Team", 4)
-        for code in streets
-    ]  # fmt: skip
+    teams = []
+    for code in sorted({areas.at_level(code, Level.STREET) for code in first}):
+        estate = first[max(community for community in first if community.startswith(code))]
+        teams.append(
+            _resource(
+                f"LT-{code[6:9]}",
+                "lift_team",
+                named[code],
+                estate,
+                layout.dry,
+                "电梯维保班组",
+                "Lift Maintenance Team",
+                4,
+            )
+        )
     return stations + teams
 
 
 def _resource(
-    resource_id: str, kind: str, area: Area, estate: Property, name: str, name_en: str, crew: int
+    resource_id: str, kind: str, area: Area, estate: Property, dry: Ring, name: str, name_en: str, crew: int
 ) -> Resource:
-    """At the gate of a property, inside its first corner."""
-    corner, middle = estate.ring[0], _middle(estate)
-    far = hypot(middle[0] - corner[0], middle[1] - corner[1])
-    share = _GATE_M / far
-    gate = (corner[0] + (middle[0] - corner[0]) * share, corner[1] + (middle[1] - corner[1]) * share)
+    """At the gate of a property, inside its first corner that is dry."""
+    gates = [_gate(estate, corner) for corner in estate.ring]
+    gate = next((gate for gate in gates if clearance(dry, gate) > 0), gates[0])
     lon, lat = terrain.to_degrees(terrain.bend(gate))
     return Resource(
         resource_id,
@@ -215,6 +224,7 @@ def _resource(
     )
 
 
-def _middle(estate: Property) -> Point:
-    xs, ys = zip(*estate.ring, strict=True)
-    return sum(xs) / len(xs), sum(ys) / len(ys)
+def _gate(estate: Property, corner: Point) -> Point:
+    middle = centroid(estate.ring)
+    share = _GATE_M / hypot(middle[0] - corner[0], middle[1] - corner[1])
+    return corner[0] + (middle[0] - corner[0]) * share, corner[1] + (middle[1] - corner[1]) * share

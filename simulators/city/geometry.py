@@ -66,14 +66,28 @@ def clearance(ring: Sequence[Point], point: Point) -> float:
     )
 
 
+def overlap(ring: Sequence[Point], other: Sequence[Point]) -> Ring:
+    """What a ring shares with a convex ring (Sutherland and Hodgman)."""
+    kept: Ring = list(ring)
+    for start, end in _edges(other):
+        kept = clip(kept, _inward(start, end, 0.0))
+    return kept
+
+
 def inset(ring: Sequence[Point], margin_m: float) -> Ring:
     """The part of a convex ring at least ``margin_m`` from its edge; empty where nothing is left."""
     kept: Ring = list(ring)
-    for (x0, y0), (x1, y1) in _edges(ring):
-        length = hypot(x1 - x0, y1 - y0)
-        normal = ((y0 - y1) / length, (x1 - x0) / length)
-        kept = clip(kept, Line(normal, x0 * normal[0] + y0 * normal[1] + margin_m))
+    for start, end in _edges(ring):
+        kept = clip(kept, _inward(start, end, margin_m))
     return kept
+
+
+def _inward(start: Point, end: Point, margin_m: float) -> Line:
+    """The line ``margin_m`` left of an edge, its right side inwards."""
+    (x0, y0), (x1, y1) = start, end
+    far = hypot(x1 - x0, y1 - y0)
+    normal = ((y0 - y1) / far, (x1 - x0) / far)
+    return Line(normal, x0 * normal[0] + y0 * normal[1] + margin_m)
 
 
 def clip(ring: Sequence[Point], line: Line) -> Ring:

@@ -26,6 +26,8 @@ PARKS = 18
 """Grids that are a park, besides the one with the lake."""
 BANK_ROAD_M = 25.0
 """How far inside the district's edge the bank road runs."""
+BANK_STRIP_M = 48.0
+"""Nothing is built so near the edge."""
 _BEYOND_M = 4_000.0
 """How far trunk roads go on outside the district."""
 _TRUNK_DEPTH = 2
@@ -89,6 +91,8 @@ class Layout:
     roads: list[Road] = field(default_factory=list)
     parks: list[Region] = field(default_factory=list)
     lake: Region | None = None
+    dry: Ring = field(default_factory=list)
+    """Where one may build: all but the edge with the road along the bank."""
     properties: list[Property] = field(default_factory=list)
 
 
@@ -111,6 +115,7 @@ def lay_out(rng: Random) -> Layout:
         grids += _grids(cuts, community, _dealt(GRIDS, COMMUNITIES, number))
     bank = inset(root.ring, BANK_ROAD_M)
     bank.append(bank[0])
+    layout.dry = inset(root.ring, BANK_STRIP_M)
     layout.roads.append(Road(Name("滨江大道", "Riverside Avenue"), "primary", bank, bank))
     layout.parks = [region for region in rng.sample(grids, PARKS) if region is not layout.lake]
     taken = {region.code for region in layout.parks} | {layout.lake.code if layout.lake else ""}

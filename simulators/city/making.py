@@ -60,7 +60,7 @@ def make(seed: int = 1, scale: float = 1.0) -> City:
     """
     rng = Random(seed)
     layout = lay_out(rng)
-    buildings = [building for estate in layout.properties for building in build(rng, estate)]
+    buildings = [building for estate in layout.properties for building in build(rng, estate, layout.dry)]
     counts = {kind: round(count * scale) for kind, count in equipment.COUNTS.items()}
     places = [Place(area, _ground(ring)) for area, ring in layout.areas[1:]]
     places.insert(0, Place(layout.areas[0][0], _degrees(layout.areas[0][1])))

@@ -15,6 +15,7 @@ from simulators.city.geometry import (
     cut,
     inset,
     length,
+    overlap,
 )
 
 SQUARE: Ring = [(0.0, 0.0), (400.0, 0.0), (400.0, 400.0), (0.0, 400.0)]
@@ -60,3 +61,9 @@ def test_a_long_straight_way_gets_points_to_bend_at() -> None:
     assert length(path) == pytest.approx(500)
     assert len(path) == 8
     assert hypot(*path[1]) <= STEP_M
+
+
+def test_overlap_is_what_both_share() -> None:
+    moved: Ring = [(x + 300.0, y + 100.0) for x, y in SQUARE]
+    assert area(overlap(SQUARE, moved)) == pytest.approx(100 * 300)
+    assert overlap(SQUARE, [(x + 500.0, y) for x, y in SQUARE]) == []
