@@ -115,7 +115,8 @@ def make(folder: Path, hosts: Iterable[str], gateways: Iterable[str]) -> dict[st
     _replace(folder / "mqtt_users", "".join(f"{name}:{value}\n" for name, value in users.items()))
     for path in folder.iterdir():
         # Mounted into containers with users of their own; on this machine the folder keeps everybody else out.
-        path.chmod(0o600 if path.name == "ca.key" else 0o444)
+        if not path.name.startswith("."):
+            path.chmod(0o600 if path.name == "ca.key" else 0o444)
     return fresh
 
 

@@ -27,8 +27,10 @@ from tests.faults.workload import ROUNDS, Workload
 
 SERVICES = compose()["services"]
 OURS = ("gridwarden", "embedded")
-RESTARTED_IN = 12
+RESTARTED_IN = 5
 """The round in the middle of which Mosquitto is restarted."""
+AWAY_IN = 12
+"""The round that Mosquitto has to keep over a restart, because Gridwarden is away."""
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
@@ -195,6 +197,21 @@ def isolated() -> None:
         pytest.skip(reason)
 
 
+@pytest.mark.usefixtures("isolated")
+def test_the_containers_of_these_tests_are_as_narrow_as_the_real_ones(folder: Path) -> None:
+    look = (
+        "id -u; id -G; umask; pwd; echo ${HOME-none}; grep -E 'CapEff|NoNewPrivs' /proc/self/status;"
+        "for place in / /etc /opt/gridwarden /run/secrets; do touch $place/x 2>/dev/null && echo $place; done;"
+        "touch /tmp/x /data/x && echo written; ip -o link | wc -l"
+    )
+    make(folder / "secrets", [], [])
+    with Pod(folder, folder / "secrets") as pod:
+        told = pod.run("gridwarden", "sh", "-c", look).stdout.splitlines()
+    narrow = ["CapEff:\t0000000000000000", "NoNewPrivs:\t1"]
+    assert told == ["10001", "10001", "0077", "/data", "none", *narrow, "written", "1"]
+    assert [path.name for path in pod.volume("gridwarden").iterdir()] == ["x"]
+
+
 class Contained(Instance):
     """An instance in a container, seen from outside through its volume."""
 
@@ -224,6 +241,12 @@ async def mosquitto_listens(pod: Pod) -> None:
     await until("mosquitto listens", lambda: pod.run("gridwarden", *probe, ok=False).returncode == 0)
 
 
+async def restarted(pod: Pod, broker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    broker.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(broker.wait, 20) == 0
+    return pod.start("mosquitto")
+
+
 @pytest.mark.process
 @pytest.mark.usefixtures("isolated")
 async def test_gridwarden_beside_mosquitto_loses_nothing_when_mosquitto_is_restarted(folder: Path) -> None:
@@ -244,15 +267,18 @@ async def test_gridwarden_beside_mosquitto_loses_nothing_when_mosquitto_is_resta
             tls = ["localhost", "8883", str(secrets / "ca.crt")]
             gateways = {name: pod.gateway(*tls, name, password) for name, password in passwords.items()}
             for number in range(ROUNDS):
+                if number == AWAY_IN:
+                    assert await instance.stop() == 0
                 for name, gateway in gateways.items():
                     tell(gateway, [(one.topic, one.payload) for one in workload.rounds[number]
                                          if one.topic.split("/")[2] == name])  # fmt: skip
                 if number == RESTARTED_IN:
-                    broker.send_signal(signal.SIGTERM)
-                    assert await asyncio.to_thread(broker.wait, 20) == 0
-                    broker = pod.start("mosquitto")
+                    broker = await restarted(pod, broker)
                 for gateway in gateways.values():
                     await acknowledged(gateway)
+                if number == AWAY_IN:
+                    broker = await restarted(pod, broker)
+                    await instance.start()
 
             async def all_is_there() -> dict[str, Any] | None:
                 ledger = await instance.drained()
@@ -285,6 +311,7 @@ async def test_a_gateway_of_mosquitto_speaks_for_itself_alone(folder: Path) -> N
         await mosquitto_listens(pod)
         async with Contained(pod, "gridwarden").running() as instance:
             gateway = pod.gateway("localhost", "8883", str(secrets / "ca.crt"), "gw-1", passwords["gw-1"])
+            pod.run("mosquitto", "python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 1883), 5)")
             tell(gateway, [("gridwarden/v1/gw-2/up", body), ("gridwarden/v1/gw-1/up", body)])
             await acknowledged(gateway)
 
