@@ -83,10 +83,8 @@ def simulate(
             return
         wanted, pace = _wanted(names or [ALL]), _speed(speed)
         if scored:
-            if host or data or config:
-                raise ConfigError(
-                    "runs on an instance of its own; leave --host, --data and --config out", place="--score"
-                )
+            if host or data:  # a configuration may come from the environment; its brokers are not touched
+                raise ConfigError("runs on an instance of its own; leave --host and --data out", place="--score")
             facts = score_all(wanted, seed, pace)
             _show(facts, as_json=as_json)
             if facts["missed_life_safety"]:

@@ -93,3 +93,10 @@ def test_a_cast_is_together_where_it_is_told_to(devices: list[Device]) -> None:
     assert {device.power_feeder for device in cast(kind="lift", together="power_feeder", at="PF-3")} == {"PF-3"}
     with pytest.raises(ConfigError, match="x: role: there are no 900 free devices of kind smoke in one building"):
         cast(kind="smoke", together="building", count=900)
+
+
+def test_no_device_has_two_roles(devices: list[Device]) -> None:
+    roles = {name: {"kind": "hydrant", "count": 90} for name in ("one", "other")}
+    written = {"name": {"zh": "x", "en": "x"}, "id": "x", "lasts": "1m", "cast": roles}
+    players = stage.cast(Scenario.model_validate(written), devices, 1)
+    assert len({device.device_id for role in players.values() for device in role}) == 180
