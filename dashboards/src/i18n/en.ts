@@ -105,6 +105,7 @@ export const en: Record<Key, string> = {
   'tree.more': '{n} more rows not shown',
 
   'place.title': 'Place and nearest resources',
+  'place.map': 'Map of the place',
   'place.nearest': 'Nearest',
   'place.distance': 'As the crow flies',
   'place.age': 'Age of data',
@@ -219,6 +220,7 @@ export const en: Record<Key, string> = {
   'kind.public_lift': 'Public lift',
   'kind.micro_station': 'Micro fire station',
   'kind.maintenance_team': 'Maintenance team',
+  'kind.lift_team': 'Lift maintenance team',
 
   'devices.title': 'Devices',
   'devices.search': 'Find by device id',

@@ -103,6 +103,7 @@ export const zhCN = {
   'tree.more': '另有 {n} 行未显示',
 
   'place.title': '位置与周边资源',
+  'place.map': '事发点地图',
   'place.nearest': '最近资源',
   'place.distance': '直线距离',
   'place.age': '数据时龄',
@@ -217,6 +218,7 @@ export const zhCN = {
   'kind.public_lift': '公共电梯',
   'kind.micro_station': '微型消防站',
   'kind.maintenance_team': '维保队伍',
+  'kind.lift_team': '电梯维保班组',
 
   'devices.title': '设备',
   'devices.search': '按设备编号查找',

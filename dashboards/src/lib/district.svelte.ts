@@ -50,9 +50,11 @@ class District {
     this.known = true;
   }
 
-  /** The whole of what is drawn. */
+  /** The whole of what is drawn; of a city only what is looked after, the districts. */
   bounds(): Bounds | null {
-    const outlines = (this.geometry?.features ?? []).flatMap((feature) => outlineOf(feature.geometry));
+    const shapes = this.geometry?.features ?? [];
+    const below = shapes.filter((feature) => feature.properties.level !== 'city');
+    const outlines = (below.length > 0 ? below : shapes).flatMap((feature) => outlineOf(feature.geometry));
     return boundsOf(outlines.length > 0 ? outlines : this.positions.values());
   }
 

@@ -23,7 +23,7 @@ const FIT = { padding: 24, maxZoom: 17, duration: 0 };
 const NEAR_ZOOM = 16.5;
 /** Devices at one place that are told by name when it is clicked. */
 const PICKED_MOST = 12;
-const AREA_LAYERS = ['area-grid', 'area-community', 'area-street', 'area-district'];
+const AREA_LAYERS = ['area-building', 'area-grid', 'area-community', 'area-street', 'area-district'];
 const CLUSTER_LAYERS = ['cluster-abnormal', 'cluster-normal'];
 const DEVICE_LAYERS = ['device-abnormal', 'device-normal'];
 
@@ -60,7 +60,7 @@ export class DistrictMap {
   /** Throws where the browser cannot draw it (no WebGL 2). */
   constructor(container: HTMLElement, look: Look, words: Words, clicks: Clicks, bounds: Bounds | null, still: boolean) {
     this.library = new LibreMap({
-      container, style: styleOf(look), attributionControl: false, dragRotate: false, pitchWithRotate: false,
+      container, style: styleOf(look, !still), attributionControl: false, dragRotate: false, pitchWithRotate: false,
       touchPitch: false, renderWorldCopies: false, minZoom: 8, maxZoom: 19.5, interactive: !still, fadeDuration: 0,
       locale: { 'Map.Title': words.map, 'NavigationControl.ZoomIn': words.zoomIn, 'NavigationControl.ZoomOut': words.zoomOut },
       ...(bounds ? { bounds, fitBoundsOptions: FIT } : {}),

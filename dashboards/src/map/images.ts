@@ -8,6 +8,8 @@ import { SEVERITIES, type Severity } from '../lib/wire';
 const SCALE = 2;
 const GROUND = '#16191d';
 const RIM = '#f2f4f6';
+/** Help that is there is nothing wrong: grey. */
+const READY = '#b4bac1';
 const COLOURS: Record<Severity, string> = { critical: '#e94356', high: '#f5a700', medium: '#ffffb2', low: '#2f8aed' };
 
 export function addImages(map: LibreMap): void {
@@ -51,7 +53,7 @@ function hexagon(): ImageData {
     context.translate(1, 1);
     context.scale(18 / 16, 18 / 16);
     const path = new Path2D(HEXAGON);
-    context.fillStyle = RIM;
+    context.fillStyle = READY;
     context.strokeStyle = GROUND;
     context.lineWidth = 1.8;
     context.fill(path);

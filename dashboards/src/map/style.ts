@@ -19,8 +19,9 @@ const LEVEL_ZOOMS: readonly (readonly [level: string, from: number, to: number, 
   ['street', 9, 24, 1.2, 14],
   ['community', 13.3, 24, 0.8, 12],
   ['grid', 15.2, 24, 0.5, 11],
+  ['building', 16.4, 24, 0.7, 10],
 ];
-const LABEL_UNTIL: Readonly<Record<string, number>> = { district: 11.5, street: 14.2, community: 16.2, grid: 24 };
+const LABEL_UNTIL: Readonly<Record<string, number>> = { district: 11.5, street: 14.2, community: 16.2, grid: 17.6, building: 24 };
 
 const IS_CLUSTER: ExpressionSpecification = ['has', 'point_count'];
 const all = (...parts: ExpressionSpecification[]): ExpressionSpecification => ['all', ...parts];
@@ -28,7 +29,7 @@ const not = (part: ExpressionSpecification): ExpressionSpecification => ['!', pa
 const byZoom = (...stops: number[]): ExpressionSpecification =>
   ['interpolate', ['exponential', 1.6], ['zoom'], ...stops] as unknown as ExpressionSpecification;
 
-export const SOURCES: StyleSpecification['sources'] = {
+export const SOURCES = {
   basemap: { type: 'geojson', data: NOTHING },
   areas: { type: 'geojson', data: NOTHING, promoteId: 'code' },
   labels: { type: 'geojson', data: NOTHING },
@@ -40,10 +41,13 @@ export const SOURCES: StyleSpecification['sources'] = {
   },
   resources: { type: 'geojson', data: NOTHING, promoteId: 'resource_id' },
   events: { type: 'geojson', data: NOTHING, promoteId: 'id' },
-}; // prettier-ignore
+} satisfies StyleSpecification['sources']; // prettier-ignore
 
-export function styleOf(look: Look): StyleSpecification {
-  return { version: 8, sources: SOURCES, layers: layersOf(look) };
+/** `clustered` false draws every device by itself: for a few that all matter. */
+export function styleOf(look: Look, clustered = true): StyleSpecification {
+  const { clusterProperties: _, ...devices } = SOURCES.devices;
+  const sources = clustered ? SOURCES : { ...SOURCES, devices: { ...devices, cluster: false } };
+  return { version: 8, sources, layers: layersOf(look) };
 }
 
 export function layersOf({ dark, english }: Look): LayerSpecification[] {
@@ -139,7 +143,8 @@ function names(palette: Palette, english: boolean): LayerSpecification[] {
     ? ['case', ['==', ['get', 'name_en'], ''], ['get', 'name'], ['get', 'name_en']]
     : ['get', 'name'];
   return LEVEL_ZOOMS.map(([level, minzoom, , , size]): LayerSpecification => ({
-    id: `label-${level}`, type: 'symbol', source: 'labels', filter: ['==', ['get', 'level'], level], minzoom,
+    id: `label-${level}`, type: 'symbol', source: 'labels', filter: ['==', ['get', 'level'], level],
+    minzoom: level === 'building' ? minzoom + 1.2 : minzoom,
     maxzoom: LABEL_UNTIL[level] ?? 24,
     layout: { 'text-field': name, 'text-font': FONT, 'text-size': size, 'text-max-width': 8, 'text-padding': 6 },
     paint: { 'text-color': palette.label, 'text-halo-color': palette.halo, 'text-halo-width': 1.6 },
@@ -152,7 +157,7 @@ function abnormal(palette: Palette): LayerSpecification[] {
   return [
     {
       id: 'resource', type: 'symbol', source: 'resources',
-      layout: { ...shown, 'icon-image': 'resource', 'icon-size': byZoom(11, 0.7, 17, 1.2) },
+      layout: { ...shown, 'icon-image': 'resource', 'icon-size': byZoom(11, 0.4, 14, 0.7, 17, 1.2) },
     },
     {
       id: 'device-abnormal', type: 'symbol', source: 'devices', filter: all(not(IS_CLUSTER), ['>', ['get', 's'], 0]),
@@ -170,12 +175,12 @@ function abnormal(palette: Palette): LayerSpecification[] {
     {
       id: 'event-ring', type: 'circle', source: 'events', filter: ['get', 'unacknowledged'],
       paint: {
-        'circle-radius': 19, 'circle-opacity': 0, 'circle-stroke-width': 3, 'circle-stroke-color': palette.chosen,
+        'circle-radius': byZoom(11, 11, 16, 19), 'circle-opacity': 0, 'circle-stroke-width': 3, 'circle-stroke-color': palette.chosen,
       },
     },
     {
       id: 'event', type: 'symbol', source: 'events',
-      layout: { ...shown, 'icon-image': ['concat', 'event-', ['get', 'rank']], 'symbol-sort-key': ['get', 'rank'] },
+      layout: { ...shown, 'icon-image': ['concat', 'event-', ['get', 'rank']], 'icon-size': byZoom(11, 0.6, 16, 1), 'symbol-sort-key': ['get', 'rank'] },
     },
   ]; // prettier-ignore
 }

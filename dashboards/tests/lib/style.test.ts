@@ -5,9 +5,10 @@ import { SOURCES, layersOf, styleOf } from '../../src/map/style';
 
 test.each([true, false])('the style is valid, dark %s', (dark) => {
   expect(validateStyleMin(styleOf({ dark, english: dark }) as never)).toEqual([]);
+  expect(validateStyleMin(styleOf({ dark, english: dark }, false) as never)).toEqual([]);
 });
 test('a cluster tells the worst severity and how many are abnormal', () => {
-  const { worst, abnormal } = (SOURCES['devices'] as { clusterProperties: Record<string, [string, never]> }).clusterProperties;
+  const { worst, abnormal } = SOURCES.devices.clusterProperties as unknown as Record<string, [string, never]>;
   const ofEach = (property: [string, never] | undefined) =>
     [0, 0, 3, 1].map((s) => {
       const made = createExpression(property![1], 'clusterProperties');
