@@ -5,7 +5,8 @@ Pure; the generator decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot
@@ -26,6 +27,8 @@ _KERB_M = {"trunk": 19.0, "primary": 15.0, "secondary": 11.0, "residential": 7.0
 """From the middle of a road to its hydrants."""
 _CLEAR_M = 5.0
 """A hydrant is never nearer to a border of its grid, so that its place tells its grid."""
+_APART_M = 30.0
+"""Nor nearer to the next one, where two roads meet."""
 _MAIN_M = 1_000.0
 """A water main is cut into sections of this length by its valves."""
 _WALL_M = 2.0
@@ -76,30 +79,47 @@ def hydrants(rng: Random, layout: Layout, count: int) -> list[Device]:
 
 def _kerbs(layout: Layout, count: int) -> Iterator[_Kerb]:
     whole = sum(length(road.path) for road in layout.roads)
+    spacing_m = whole / max(1, count)
+    apart_m = min(_APART_M, spacing_m * 0.3)
+    stood: dict[tuple[int, int], list[Point]] = defaultdict(list)
     done, placed = 0.0, 0
     for number, road in enumerate(layout.roads, 1):
         own = length(road.path)
-        while placed < count and (placed + 0.5) * whole / count < done + own:
-            yield _kerb(layout, road, number, (placed + 0.5) * whole / count - done, 1 if placed % 2 else -1)
+        while placed < count and (placed + 0.5) * spacing_m < done + own:
+            sites = _sites(layout, road, number, (placed + 0.5) * spacing_m - done, 1 if placed % 2 else -1)
+            kerb = _chosen(sites, stood, apart_m)
+            stood[_cell(kerb.point)].append(kerb.point)
+            yield kerb
             placed += 1
         done += own
 
 
-def _kerb(layout: Layout, road: Road, number: int, distance_m: float, side: int) -> _Kerb:
-    """The clear place nearest to ``distance_m``: away from crossings; the clearest one where none is clear."""
-    best: tuple[float, _Kerb] | None = None
+def _sites(layout: Layout, road: Road, number: int, distance_m: float, side: int) -> Iterator[_Kerb]:
+    """Places near ``distance_m`` of a road, the nearest first and on ``side`` (1: right, -1: left) first."""
     for shift in (0, 10, -10, 20, -20, 30, -30, 45, -45):
         for turn in (side, -side):
             place = min(max(distance_m + shift, 1.0), length(road.path) - 1.0)
             point = _beside(road.path, place, turn * _KERB_M[road.road_class])
-            grid = layout.root.locate(point)
-            clear = clearance(grid.ring, point)
-            if best is None or clear > best[0]:
-                best = clear, _Kerb(road, number, place, point, grid)
-            if clear >= _CLEAR_M:
-                return best[1]
-    assert best is not None  # noqa: S101 - the loop runs
-    return best[1]
+            yield _Kerb(road, number, place, point, layout.root.locate(point))
+
+
+def _chosen(sites: Iterable[_Kerb], stood: Mapping[tuple[int, int], list[Point]], apart_m: float) -> _Kerb:
+    """The first site away from crossings and other hydrants; where there is none the one farthest from a crossing."""
+    refused: list[_Kerb] = []
+    for site in sites:
+        column, row = _cell(site.point)
+        cells = [(column + c, row + r) for c in (-1, 0, 1) for r in (-1, 0, 1)]
+        others = (other for cell in cells if cell in stood for other in stood[cell])
+        if clearance(site.grid.ring, site.point) >= _CLEAR_M and all(
+            hypot(x - site.point[0], y - site.point[1]) >= apart_m for x, y in others
+        ):
+            return site
+        refused.append(site)
+    return max(refused, key=lambda site: clearance(site.grid.ring, site.point))
+
+
+def _cell(point: Point) -> tuple[int, int]:
+    return int(point[0] // _APART_M), int(point[1] // _APART_M)
 
 
 def _beside(path: Sequence[Point], distance_m: float, aside_m: float) -> Point:

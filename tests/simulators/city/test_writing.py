@@ -2,6 +2,7 @@ import csv
 import json
 from pathlib import Path
 
+from gridwarden.office.basemap import import_basemap
 from gridwarden.office.importing import import_file
 from gridwarden.office.registry import Office
 from simulators.city import City, make
@@ -37,8 +38,8 @@ def test_devices_are_a_table_with_attributes_as_json(tmp_path: Path, city: City)
     assert json.loads(rows[0]["attributes"])["mount"] in {"riser", "cap"}
 
 
-def test_an_office_takes_areas_devices_and_resources(tmp_path: Path, city: City) -> None:
-    areas, _, devices, resources = write(city, tmp_path)
+def test_an_office_takes_every_file(tmp_path: Path, city: City) -> None:
+    areas, basemap, devices, resources = write(city, tmp_path / "files")
     with Office.open(tmp_path / "office.db") as office:
         for what, path, count in (
             ("areas", areas, len(city.areas)),
@@ -48,5 +49,10 @@ def test_an_office_takes_areas_devices_and_resources(tmp_path: Path, city: City)
             report = import_file(office, what, path)
             assert report.errors == []
             assert report.added == count
-        device = office.device("HYD-000001")
-        assert device == city.devices[0]
+        assert office.device("HYD-000001") == city.devices[0]
+        ((street, outline),) = office.outlines(scopes=["999103001"], limit=1)
+        assert street == city.areas[2].area
+        assert json.loads(outline)["coordinates"][0][:-1] == [list(point) for point in city.areas[2].ring]
+    report = import_basemap(tmp_path, basemap)
+    assert report.errors == []
+    assert report.added == len(city.basemap)
