@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from api import wire
+from api import etag, wire
 from api.auth import Asker, must_see
 from api.paging import Area, From, Limit, Time, read_time
 from api.services import Given, Services
@@ -18,7 +19,11 @@ from gridwarden.kinds import KINDS
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 POINTS_LIMIT = 20_000
+NEAREST_LIMIT = 20
+"""Each asks the history for its last values: some milliseconds."""
 DAY_MS = 86_400_000
+_JSON = "application/json"
+_REFUSED = re.compile(r"\s*q=0(\.0*)?\s*")
 _STEP = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 
@@ -46,6 +51,53 @@ def list_devices(
 
 def _unregistered(services: Services, after: str, limit: int) -> list[dict[str, Any]]:
     return services.reader.unregistered(after=after, limit=limit)
+
+
+@router.get("/snapshot")
+def snapshot(request: Request, asker: Asker, services: Given) -> Response:
+    """All devices of the registry that the asker may see, in columns, for a map; kept by the browser."""
+    seen = scopes(asker)
+    mark = etag.registry_etag(services.office.version(), services.epoch, seen)
+    if etag.is_known(request, mark):
+        return etag.not_modified(mark)
+    made = services.snapshots.get(seen)
+    headers = etag.headers(etag.registry_etag(made.version, services.epoch, seen))
+    # Packed here and nowhere else: this answer holds no secret, and nothing of it comes from the request.
+    if _takes_gzip(request):
+        return Response(made.packed, media_type=_JSON, headers={**headers, "Content-Encoding": "gzip"})
+    return StreamingResponse(made.plain(), media_type=_JSON, headers={**headers, "Content-Length": str(made.length)})
+
+
+def _takes_gzip(request: Request) -> bool:
+    offered = (coding.partition(";") for coding in request.headers.get("accept-encoding", "").lower().split(","))
+    return any(name.strip() == "gzip" and not _REFUSED.fullmatch(weight) for name, _, weight in offered)
+
+
+@router.get("/nearest")
+def nearest(
+    asker: Asker,
+    services: Given,
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-90, le=90)],
+    kind: Annotated[str, Query(max_length=32)] = "",
+    limit: Annotated[int, Query(ge=1, le=NEAREST_LIMIT)] = 5,
+) -> dict[str, Any]:
+    """The devices nearest to a place (WGS-84), with great-circle distances in metres and their last values."""
+    found = services.office.nearest_devices(lon, lat, limit=limit, kind=kind, scopes=scopes(asker))
+    try:
+        latest, history = [services.history.latest(device.device_id) for device, _ in found], "ok"
+    except Unavailable:  # where they stand is worth showing all the same
+        latest, history = [None] * len(found), "unavailable"
+    shown = [
+        {
+            **wire.device_of(device),
+            "distance_m": round(metres),
+            "values": last.values if last else {},
+            "occurred_at": rfc3339(last.occurred_at_ms) if last else None,
+        }
+        for (device, metres), last in zip(found, latest, strict=True)
+    ]
+    return {"devices": shown, "history": history}
 
 
 @router.get("/{device_id}")

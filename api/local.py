@@ -17,8 +17,9 @@ from api.services import Given, Services
 from gridwarden.access import Role
 from gridwarden.errors import ConfigError, NotFound, Unavailable
 from gridwarden.office.accounts import User
+from gridwarden.office.basemap import import_basemap
 from gridwarden.office.coordinates import Crs
-from gridwarden.office.importing import import_file
+from gridwarden.office.importing import ImportReport, Progress, import_file
 
 
 def only_local(request: Request) -> None:
@@ -34,7 +35,7 @@ class ImportOrder(BaseModel):
     """A file of this machine to import."""
 
     model_config = ConfigDict(extra="forbid")
-    what: Literal["areas", "devices", "resources"]
+    what: Literal["areas", "devices", "resources", "basemap"]
     path: Path
     mapping: str | None = None
     crs: Crs = Crs.WGS84
@@ -67,10 +68,7 @@ async def _import(order: ImportOrder, services: Services) -> AsyncIterator[bytes
 
     def work() -> dict[str, Any]:
         try:
-            report = import_file(
-                services.office, order.what, order.path, mapping=order.mapping, crs=order.crs, encoding=order.encoding,
-                dry_run=order.dry_run, progress=progress,
-            )  # fmt: skip
+            report = _take(order, services, progress)
         except (ConfigError, Unavailable, OSError, LookupError) as error:
             return {"error": str(error)}
         return {"report": {**asdict(report), "errors": [str(error) for error in report.errors], "ok": report.ok}}
@@ -83,6 +81,15 @@ async def _import(order: ImportOrder, services: Services) -> AsyncIterator[bytes
     if result.get("report", {}).get("version") is not None:
         services.on_registry_change()
     yield to_json(result) + b"\n"
+
+
+def _take(order: ImportOrder, services: Services, progress: Progress) -> ImportReport:
+    if order.what == "basemap":
+        return import_basemap(services.config.data, order.path, crs=order.crs, dry_run=order.dry_run, progress=progress)
+    return import_file(
+        services.office, order.what, order.path, mapping=order.mapping, crs=order.crs, encoding=order.encoding,
+        dry_run=order.dry_run, progress=progress,
+    )  # fmt: skip
 
 
 @router.get("/users")

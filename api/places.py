@@ -1,23 +1,87 @@
-"""Areas and what helps near a place."""
+"""Areas and their outlines, the base map, and what helps in an incident."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic_core import to_json
 
-from api import wire
+from api import etag, wire
 from api.auth import Asker
+from api.paging import Area, Limit
 from api.services import Given
 from gridwarden.access import scopes
+from gridwarden.errors import NotFound
+from gridwarden.office.basemap import FILE_NAME
+from gridwarden.office.registry import Office
 
 router = APIRouter(tags=["places"])
+_GEOJSON = "application/geo+json"
 
 
 @router.get("/areas")
 def areas(asker: Asker, services: Given) -> dict[str, Any]:
     """The areas the asker may see."""
     return {"areas": [wire.area_of(area) for area in services.office.areas(scopes(asker))]}
+
+
+@router.get("/areas/geometry")
+def geometry(request: Request, asker: Asker, services: Given) -> Response:
+    """The outlines of the areas the asker may see, as GeoJSON; kept by the browser."""
+    seen = scopes(asker)
+    mark = etag.registry_etag(services.office.version(), services.epoch, seen)
+    if etag.is_known(request, mark):
+        return etag.not_modified(mark)
+    return StreamingResponse(_outlines(services.office, seen), media_type=_GEOJSON, headers=etag.headers(mark))
+
+
+def _outlines(office: Office, seen: list[str]) -> Iterator[bytes]:
+    """The collection, a page of areas at a time.
+
+    A change meanwhile mixes old and new under the old mark; the version has moved on, so the mark is not met again.
+    """
+    yield b'{"type":"FeatureCollection","features":['
+    after, separator = "", ""
+    while page := office.outlines(seen, after=after):
+        features = (
+            f'{{"type":"Feature","properties":{to_json(wire.area_of(area)).decode()},"geometry":{text}}}'
+            for area, text in page
+        )
+        yield f"{separator}{','.join(features)}".encode()
+        after, separator = page[-1][0].code, ","
+    yield b"]}"
+
+
+@router.get("/basemap")
+def basemap(request: Request, services: Given, _asker: Asker) -> Response:
+    """The site's own base map, as GeoJSON; kept by the browser. It shows nothing that is anybody's own."""
+    path = services.config.data / FILE_NAME
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise NotFound("no_basemap") from error
+    mark = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+    if etag.is_known(request, mark):
+        return etag.not_modified(mark)
+    return FileResponse(path, media_type=_GEOJSON, headers=etag.headers(mark))
+
+
+@router.get("/resources")
+def resources(
+    asker: Asker,
+    services: Given,
+    kind: Annotated[str, Query(max_length=32)] = "",
+    area: Area = "",
+    after: Annotated[str, Query(max_length=128)] = "",
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """What helps in an incident, by id."""
+    found = services.office.resources(scopes(asker), kind=kind, area=area, after=after, limit=limit)
+    shown = [wire.resource_of(resource) for resource in found]
+    return {"resources": shown, "next": shown[-1]["resource_id"] if len(shown) == limit else None}
 
 
 @router.get("/resources/nearest")

@@ -10,6 +10,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.hub import Hub
+from api.snapshot import Snapshots
 from api.states import States
 from api.whereabouts import Whereabouts
 from gridwarden.clock import Clock
@@ -53,9 +54,11 @@ class Services:
     strangers: set[Checked] = field(default_factory=set)
     """Open websockets of those who are not, or not yet."""
     whereabouts: Whereabouts = field(init=False)
+    snapshots: Snapshots = field(init=False)
 
     def __post_init__(self) -> None:
         self.whereabouts = Whereabouts(self.office)
+        self.snapshots = Snapshots(self.office)
 
     def recheck(self) -> None:
         """Have every open websocket look at once whether its client is still signed in. From the event loop."""

@@ -30,7 +30,7 @@ from gridwarden.office.coordinates import Crs
 from gridwarden.office.mapping import PRESETS
 
 imports = typer.Typer(
-    help="Import areas, devices or resources from CSV or GeoJSON, all or nothing.", no_args_is_help=True
+    help="Import areas, devices, resources or a base map from CSV or GeoJSON, all or nothing.", no_args_is_help=True
 )
 users = typer.Typer(help="Accounts and API tokens.", no_args_is_help=True)
 
@@ -53,7 +53,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account."
 
 
 DOCS = {
-    "areas": "Import areas, parents before children or in the registry already. Columns: code, name, name_en.",
+    "areas": "Import areas, parents before children or in the registry already. Columns: code, name, name_en;"
+    " outlines from the polygons of GeoJSON.",
     "devices": "Import devices. Columns: device_id, kind, area; name, gateway, building, lon, lat and others.",
     "resources": "Import resources: what helps in an incident. Columns: resource_id, kind, area, lon, lat; name.",
 }
@@ -82,6 +83,23 @@ def _import(what: str) -> Any:
 
 for _what in ("areas", "devices", "resources"):
     imports.command(_what)(_import(_what))
+
+
+@imports.command("basemap")
+def import_basemap(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, resolve_path=True, metavar="FILE", help="GeoJSON; .gz too.")
+    ],
+    crs: CrsOption = Crs.WGS84,
+    dry_run: DryRun = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a base map in the place of the present one. Properties: layer (water, road, green or land), class."""
+    with told():
+        order = {"what": "basemap", "path": str(file), "crs": crs, "dry_run": dry_run}
+        _show(asyncio.run(_imported(installation(config, data), order)), as_json=as_json)
 
 
 def _mapping(name: str | None) -> str | None:

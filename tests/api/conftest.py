@@ -42,6 +42,7 @@ from gridwarden.model import (
     Severity,
 )
 from gridwarden.office.accounts import Accounts
+from gridwarden.office.basemap import FILE_NAME
 from gridwarden.office.registry import Office
 from gridwarden.records import block, database, rows
 from gridwarden.records.transaction import SeenUnregistered, Transaction
@@ -242,6 +243,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         for number, area in ((1, WEST), (2, EAST)):
             office.upsert_device(Device(f"SMK-{number}", "smoke", area, lon=120.1, lat=30.2))
             office.upsert_resource(Resource(f"R{number}", "hydrant", "", area, 120.1, 30.2))
+    (data / FILE_NAME).write_text('{"type":"FeatureCollection","features":[]}')
     return data, tokens
 
 

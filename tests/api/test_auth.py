@@ -25,6 +25,7 @@ ACTS = {"/api/v1/alarms/{alarm_id}/ack", "/api/v1/alarms/{alarm_id}/confirm", "/
 PLACES = {"west": {"alarm_id": "A1", "event_id": "E1", "device_id": "SMK-1"},
           "east": {"alarm_id": "A2", "event_id": "E2", "device_id": "SMK-2"}}  # fmt: skip
 QUERY = {"/api/v1/resources/nearest": {"lon": 120.1, "lat": 30.2},
+         "/api/v1/devices/nearest": {"lon": 120.1, "lat": 30.2},
          "/api/v1/devices/{device_id}/readings": {"field": "state"}}  # fmt: skip
 BODY: dict[str, Any] = {"/api/v1/alarms/{alarm_id}/confirm": {"outcome": "true"}}
 FOREIGN = "192.0.2.7"
@@ -100,6 +101,7 @@ async def test_lists_of_a_scoped_user_hold_nothing_of_elsewhere(site: Site) -> N
     filled(site.book)
     async with site.client("west-operator") as client:
         for path in ("areas", "devices", "alarms", "events", "journal", "resources/nearest?lon=120.1&lat=30.2", "stats",
+                     "areas/geometry", "devices/snapshot", "devices/nearest?lon=120.1&lat=30.2", "resources", f"resources?area={EAST}",
                      f"alarms?area={EAST}", f"events?area={EAST}", f"devices?area={EAST}", "alarms?device=SMK-2"):  # fmt: skip
             text = (await client.get(f"/api/v1/{path}")).text
             assert EAST not in text

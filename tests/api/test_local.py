@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from gridwarden.office.basemap import FILE_NAME
 from gridwarden.web.service import _local
 from tests.api.conftest import Site, serving
 
@@ -82,6 +83,22 @@ async def test_an_import_tells_its_progress_and_its_report(
     assert real[-1]["report"]["ok"]
     assert all(set(line) == {"share", "rows"} for line in real[:-1])
     assert told.is_set()
+
+
+async def test_a_base_map_is_imported_and_is_no_change_of_the_registry(
+    site: Site, owner: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    told = asyncio.Event()
+    site.services.on_registry_change = told.set
+    feature = {"type": "Feature", "properties": {"layer": "road"},
+               "geometry": {"type": "LineString", "coordinates": [[120, 30], [120.1, 30]]}}  # fmt: skip
+    (tmp_path / "map.geojson").write_bytes(to_json({"type": "FeatureCollection", "features": [feature]}))
+    order = {"what": "basemap", "path": str(tmp_path / "map.geojson")}
+    assert (await lines(owner, {**order, "dry_run": True}))[-1]["report"]["changed"] == 1
+    assert b"road" not in (site.data / FILE_NAME).read_bytes()
+    assert (await lines(owner, order))[-1]["report"]["ok"]
+    assert from_json((site.data / FILE_NAME).read_bytes())["features"] == [feature]
+    assert not told.is_set()
 
 
 async def test_an_import_that_cannot_be_done(owner: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -33,6 +33,20 @@ def test_import_and_import_again(command: Command, files: Path, data: Path) -> N
     assert "2 rows; 0 added, 0 changed, 2 unchanged" in told.out
 
 
+def test_a_base_map(command: Command, files: Path, data: Path) -> None:
+    ring = "[[120,30],[121,30],[121,31],[120,30]]"
+    feature = '{"type":"Feature","properties":{"layer":"%s"},"geometry":{"type":"Polygon","coordinates":[%s]}}'
+    (files / "map.geojson").write_text('{"features":[%s]}' % (feature % ("water", ring)))
+    (files / "bad.geojson").write_text('{"features":[%s]}' % (feature % ("sea", ring)))
+    answer = command("import", "basemap", files / "map.geojson", "-d", data)
+    assert (answer.code, "1 rows; 1 added, 0 changed" in answer.out) == (0, True), answer.err
+    kept = (data / "basemap.geojson").read_bytes()
+    answer = command("import", "basemap", files / "bad.geojson", "-d", data)
+    assert (answer.code, "feature 1: layer: 'sea' is no layer" in answer.err) == (2, True)
+    assert command("import", "basemap", files / "map.geojson", "-d", data, "--json").json["unchanged"] == 1
+    assert (data / "basemap.geojson").read_bytes() == kept
+
+
 def test_a_dry_run_writes_nothing(command: Command, files: Path, data: Path) -> None:
     answer = command("import", "areas", files / "areas.csv", "-d", data, "--dry-run")
     assert answer.code == 0
