@@ -1,34 +1,40 @@
-"""``gridwarden demo``: everything embedded, a day of a made-up district played fast, then live."""
+"""``gridwarden demo``: everything embedded, a made-up district with its map, and things that happen in it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
+from pydantic_core import to_json
 
 from gridwarden import app, logs
 from gridwarden.app import Installation, Running
 from gridwarden.broker import credentials
 from gridwarden.cli.local import api
-from gridwarden.cli.output import ConfigOption, JsonOption, bar, busy, err, installation, print_json, say, told
+from gridwarden.cli.output import ConfigOption, JsonOption, busy, err, installation, print_json, say, told
 from gridwarden.clock import SystemClock
+from gridwarden.model import Device
 from gridwarden.office.accounts import Accounts
+from gridwarden.office.basemap import import_basemap
 from gridwarden.office.importing import import_file
 from gridwarden.office.registry import Office
-from simulators import sample
-from simulators.publisher import Address
-from simulators.replay import Options, ReplayAccount, replay
+from simulators import city
+from simulators.city import writing
+from simulators.publisher import Account, Address, Publisher
+from simulators.world import scenario, stage
+from simulators.world.stream import Sent
 
-DAY_MS = 86_400_000
-CATCH_UP_SPEED = 288.0
-"""Five minutes for the day that leads up to now."""
+SEED = 1
+BEFORE_MS = 30 * 60_000
+"""How much of the past the demo begins with."""
+PAGE = 1_000
 USER = "operator"
 
 
@@ -41,37 +47,41 @@ def demo(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.  [default: 8080]")
     ] = None,
+    scale: Annotated[
+        float,
+        typer.Option(min=0.02, max=3, help="Devices at the first start; 1 is 30,000: 7,000 lifts, 20,000 detectors."),
+    ] = 1.0,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show it: 200 made-up devices, yesterday in five minutes and then live. Prints address and sign-in."""
+    """Show it: a made-up district on a map, and things that happen in it. Prints address and sign-in."""
     with told():
         here = installation(config, data, http__port=port, embedded__mqtt_port=0)
         logs.set_up("demo", level="warning")
-        facts = asyncio.run(_demo(here, seconds, wanted=as_json))
+        facts = asyncio.run(_demo(here, seconds, scale, wanted=as_json))
         if facts:
             print_json(facts)
 
 
-async def _demo(here: Installation, seconds: float | None, *, wanted: bool) -> dict[str, Any]:
+async def _demo(here: Installation, seconds: float | None, scale: float, *, wanted: bool) -> dict[str, Any]:
     """Live until it is over; the facts, if they are wanted."""
     data = here.config.data
     async with AsyncExitStack() as stack:
         asked_to_end = await stack.enter_async_context(app.ended_by_signal())
         stack.enter_context(app.data_lock(data))
-        with busy("making a district of 200 devices and a day of readings"):
+        with busy("making a district and its devices"):
             app.prepare(data)
             password = _fresh_password(data)
-            readings = _district(data)
+            devices = _district(data, scale)
         with busy("starting"):
             running = await stack.enter_async_context(app.running(here, log_level="warning"))
         err.print(f"\n  Gridwarden is at [bold]{here.address}[/]", soft_wrap=True)
         say(f"  sign in as      {USER} / {password}")
         say("  Ctrl-C ends it\n")
-        account = ReplayAccount()
+        account = Account()
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_play(running, readings, account, stop), name="demo-play")
+            tasks.create_task(_live(running, devices, account, stop), name="demo-live")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asked_to_end()
@@ -80,7 +90,7 @@ async def _demo(here: Installation, seconds: float | None, *, wanted: bool) -> d
     return {}  # asked to end while it started
 
 
-async def _facts(here: Installation, account: ReplayAccount) -> dict[str, Any]:
+async def _facts(here: Installation, account: Account) -> dict[str, Any]:
     """What came of it, once everything published has arrived."""
     async with api(here) as to:
         for _ in range(100):
@@ -108,39 +118,51 @@ def _fresh_password(data: Path) -> str:
     return password
 
 
-def _district(data: Path) -> Path:
-    """Make the sample and register its devices, at the first start; where its readings lie."""
-    folder = data / "sample"
-    readings = folder / "readings.jsonl.gz"
-    if not readings.exists():
-        folder.mkdir(exist_ok=True)
-        yesterday = (datetime.now(ZoneInfo("Asia/Shanghai")) - timedelta(days=1)).date()
-        made = sample.generate(day=yesterday)
-        sample.write_table(made.areas, folder / "areas.csv")
-        sample.write_table(made.devices, folder / "devices.csv")
-        with Office.open(data / "office.db") as office:
-            import_file(office, "areas", folder / "areas.csv")
-            import_file(office, "devices", folder / "devices.csv")
-        sample.write_truth(made, folder / "truth.jsonl")
-        sample.write_readings(made, readings)  # last: with it the district is complete
-    return readings
+def _district(data: Path, scale: float) -> list[Device]:
+    """The devices of the district; made and registered at the first start, with its outlines, map and stations."""
+    folder = data / "city"
+    with Office.open(data / "office.db") as office:
+        if not (folder / "complete").exists():
+            writing.write(city.make(SEED, scale), folder)
+            import_file(office, "areas", folder / writing.AREAS)
+            import_file(office, "devices", folder / writing.DEVICES)
+            import_file(office, "resources", folder / writing.RESOURCES)
+            import_basemap(data, folder / writing.BASEMAP)
+            (folder / "complete").touch()
+        devices: list[Device] = []
+        while page := office.devices(after=devices[-1].device_id if devices else "", limit=PAGE):
+            devices += page
+        return devices
 
 
-async def _play(running: Running, readings: Path, account: ReplayAccount, stop: asyncio.Event) -> None:
-    """Play the day that leads up to now fast, then go on as days go."""
+async def _live(running: Running, devices: list[Device], account: Account, stop: asyncio.Event) -> None:
+    """The last half hour as fast as it goes, then life as it comes: one programme of scenarios after the other."""
     if running.broker is None:
         return
     user, password = running.broker.credentials(credentials.REPLAYER)
     address = Address(running.broker.host, running.broker.mqtt_port, "gridwarden-demo", user, password)
-    began_ms = SystemClock().now_ms()
-    day = Options(path=readings, address=address, shift=began_ms - DAY_MS, speed=CATCH_UP_SPEED)
-    with bar("the day until now") as progress:
-        task = progress.add_task("", total=1.0, note="")
+    from_ms = SystemClock().now_ms() - BEFORE_MS
+    async with Publisher(address, account=account) as publisher:
+        for seed in itertools.count(from_ms // 1000):
+            plan = await asyncio.to_thread(stage.programme, scenario.shipped(), devices, seed, from_ms)
+            stream = stage.perform(plan, seed)
+            while chunk := await asyncio.to_thread(_some, stream):
+                for sent in chunk:
+                    await _until(sent.sent_at_ms, stop)
+                    if stop.is_set():
+                        return
+                    await publisher.publish(sent.topic, to_json(sent.body()), [sent.device_id])
+            from_ms = plan.to_ms
 
-        def step(so_far: ReplayAccount) -> None:
-            progress.update(task, completed=so_far.fraction, note=f"{so_far.readings_acknowledged:,} readings")
 
-        await replay(day, step, account=account, stop=stop)
-    # Meanwhile minutes have passed: the next day begins where the last one ended and runs as fast as days do.
-    following = Options(path=readings, address=address, shift=began_ms, speed=1.0, loops=0)
-    await replay(following, account=account, stop=stop)
+def _some(stream: Iterator[Sent]) -> list[Sent]:
+    """The next few readings; made in a thread, since a district's first one takes seconds."""
+    return list(itertools.islice(stream, 200))
+
+
+async def _until(at_ms: int, stop: asyncio.Event) -> None:
+    wait_s = (at_ms - SystemClock().now_ms()) / 1000
+    if wait_s > 0:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await stop.wait()
