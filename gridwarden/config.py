@@ -180,11 +180,32 @@ class Spool(_Section):
 class History(_Section):
     """The history database."""
 
+    kind: Literal["duckdb", "influxdb"] = "duckdb"
+    """DuckDB lies in the data directory; InfluxDB 2.x is a server that somebody runs."""
     retention_days: int = Field(400, ge=1)
     seal_after_h: float = Field(26.0, gt=0)
     """Age at which a day's rows are sealed into Parquet."""
     memory_mb: int = Field(512, ge=64)
     threads: int = Field(1, ge=1, le=64)
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s@]+)?$")] = ""
+    """InfluxDB's address; this and the next three are for ``kind = "influxdb"`` only."""
+    org: str = ""
+    bucket: str = Field("", pattern=r'^[^"\\$\x00-\x1f]*$')
+    """Must exist."""
+    token: SecretStr = Field(SecretStr(""), validate_default=True)
+    """With the right to read and write the bucket."""
+    timeout_s: float = Field(30.0, gt=0, le=600)
+    """For one request."""
+
+    @field_validator("token")
+    @classmethod
+    def _complete(cls, token: SecretStr, others: ValidationInfo) -> SecretStr:
+        """Here and not for the whole section, so that a fault is never told with the section and the token in it."""
+        needed = {name: others.data.get(name) for name in ("url", "org", "bucket")}
+        missing = sorted(name for name, value in needed.items() if not value)
+        if others.data.get("kind") == "influxdb" and (missing or not token.get_secret_value()):
+            raise ValueError(f"influxdb needs url, org, bucket and token; missing: {', '.join(missing) or 'token'}")
+        return token
 
 
 class Config(_Section):
@@ -233,7 +254,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        given = "" if "password" in first["loc"] else f" (got {first['input']!r})"
+        given = "" if {"password", "token"} & set(first["loc"]) else f" (got {first['input']!r})"
         reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']}{given}"
         raise ConfigError(reason, path=path or "environment", place=place) from error
 

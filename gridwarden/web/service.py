@@ -142,6 +142,13 @@ def open_services(config: Config, rules: RuleSet, hear: Callable[[dict[str, Any]
 def _open_history(config: Config) -> History:
     settings = config.history
     try:
+        if settings.kind == "influxdb":
+            from gridwarden.history.influxdb import InfluxHistory  # noqa: PLC0415 - its client takes long to import
+
+            return InfluxHistory(
+                config.data / "history", url=settings.url, org=settings.org, bucket=settings.bucket,
+                token=settings.token.get_secret_value(), timeout_s=settings.timeout_s,
+            )  # fmt: skip
         return DuckDBHistory(config.data / "history", memory_limit=f"{settings.memory_mb}MB", threads=settings.threads)
     except (GridwardenError, OSError) as error:
         _log.critical("the history cannot be opened; alarms go on without it", error=str(error))

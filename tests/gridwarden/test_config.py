@@ -147,3 +147,22 @@ def test_a_password_and_its_file_are_one_too_many(tmp_path: Path) -> None:
         load(broker_with(tmp_path, secret, more='password = "hunter2"\n'), {})
     assert refused.value.place == "broker.0.password_file"
     assert "hunter2" not in str(refused.value)
+
+
+INFLUX = {"kind": "influxdb", "url": "http://127.0.0.1:8086", "org": "o", "bucket": "b", "token": "secret-token"}
+
+
+def influx(**changes: str) -> dict[str, str]:
+    return {f"GRIDWARDEN_HISTORY__{name.upper()}": value for name, value in (INFLUX | changes).items() if value}
+
+
+def test_influxdb_needs_all_of_its_keys_and_never_shows_the_token() -> None:
+    history = load(None, influx()).history
+    assert history.token.get_secret_value() == "secret-token"
+    assert "secret-token" not in repr(history)
+    for name, wrong in {"url": "ftp://x", "org": "", "bucket": 'b"', "token": ""}.items():
+        for text in {wrong, ""}:
+            with pytest.raises(ConfigError) as caught:
+                load(None, influx(**{name: text}))
+            assert name in str(caught.value)
+            assert "secret-token" not in str(caught.value)

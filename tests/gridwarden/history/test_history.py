@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from influxdb_client.client.bucket_api import BucketsApi
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from gridwarden.errors import Refused
 from gridwarden.history import Buckets, History, HistoryMismatch, Latest, Series
 from gridwarden.history.duckdb import DuckDBHistory
+from gridwarden.history.influxdb import InfluxHistory
 from gridwarden.kinds import KINDS, FieldType
 from gridwarden.model import Reading, Value
+from tests.gridwarden.history.influx_stand_in import TOKEN, stand_in
+
+
+@cache
+def buckets_api() -> BucketsApi:
+    """Of the InfluxDB that the environment names."""
+    url, token, org = (os.environ[f"GRIDWARDEN_TEST_INFLUX_{name}"] for name in ("URL", "TOKEN", "ORG"))
+    return InfluxDBClient(url, token, org=org).buckets_api()
+
+
+def real_influxdb(directory: Path) -> History:
+    """In a bucket of the directory's own."""
+    url, token, org = (os.environ[f"GRIDWARDEN_TEST_INFLUX_{name}"] for name in ("URL", "TOKEN", "ORG"))
+    bucket = f"gridwarden-test-{blake2b(str(directory).encode(), digest_size=6).hexdigest()}-{os.getpid()}"
+    if buckets_api().find_bucket_by_name(bucket) is None:
+        buckets_api().create_bucket(bucket_name=bucket, org=org)
+        atexit.register(lambda: buckets_api().delete_bucket(buckets_api().find_bucket_by_name(bucket)))
+    return InfluxHistory(directory, url=url, org=org, bucket=bucket, token=token)
+
+
+@cache
+def stand_in_url() -> str:
+    """One for all tests of this process; each directory is a bucket."""
+    running = stand_in()
+    atexit.register(lambda: running.__exit__(None, None, None))
+    return running.__enter__().url
+
+
+def stand_in_influxdb(directory: Path) -> History:
+    """Our own queries, answered by our own server: what is worked out here, not what InfluxDB makes of them."""
+    return InfluxHistory(directory, url=stand_in_url(), org="o", bucket=str(directory), token=TOKEN)
+
 
 IMPLEMENTATIONS: dict[str, Callable[[Path], History]] = {
     "duckdb": lambda directory: DuckDBHistory(directory, memory_limit="200MB"),
+    "influxdb-stand-in": stand_in_influxdb,
 }
+if "GRIDWARDEN_TEST_INFLUX_URL" in os.environ:
+    IMPLEMENTATIONS["influxdb"] = real_influxdb
 DAY_MS = 86_400_000
 START_MS = 1_800_000_000_000 // DAY_MS * DAY_MS
 ALWAYS = (0, 2**62)

@@ -1,0 +1,106 @@
+"""What a remote history keeps here: how far it has followed, and the points its database refused.
+
+Two files: ``influx.json``, replaced as a whole, and ``influx-rejected.jsonl``, one refused point a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gridwarden.history import HistoryMismatch, HistoryUnavailable
+
+BOOKS = "influx.json"
+REJECTED = "influx-rejected.jsonl"
+REJECTED_BYTES = 64 << 20
+"""From this size the file of refused points becomes ``….1``, and the ``….1`` before it goes: disk is finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where the history stands."""
+
+    target: str
+    """Address, organisation and bucket: in another bucket the offset would mean nothing."""
+    epoch: str = ""
+    offset: int = 0
+    complete_until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A point that the database will never take."""
+
+    status: int
+    reason: str
+    line: str
+
+
+class Books:
+    """The two files. One thread at a time writes.
+
+    Raises:
+        HistoryMismatch: the file is of another bucket, or cannot be read.
+    """
+
+    def __init__(self, directory: Path, target: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self.page = _read(directory / BOOKS, target)
+
+    def turn(self, **changes: str | int) -> None:
+        """Store the page with ``changes``, durably, or leave everything as it was."""
+        page = replace(self.page, **changes)  # type: ignore[arg-type]
+        if page == self.page:
+            return
+        try:
+            self._write(page)
+        except OSError as error:
+            raise HistoryUnavailable(f"{self._directory / BOOKS}: {error.strerror}") from error
+        self.page = page
+
+    def _write(self, page: Page) -> None:
+        part = self._directory / f"{BOOKS}.tmp"
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(asdict(page), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._directory / BOOKS)
+        _sync_directory(self._directory)
+
+    def set_aside(self, points: Sequence[Rejected]) -> None:
+        """Keep refused points, durably. After a crash a point may stand there twice."""
+        path = self._directory / REJECTED
+        try:
+            if path.exists() and path.stat().st_size >= REJECTED_BYTES:
+                path.replace(path.with_name(f"{REJECTED}.1"))
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(asdict(point), ensure_ascii=False) + "\n" for point in points)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise HistoryUnavailable(f"{path}: {error.strerror}") from error
+
+
+def _read(path: Path, target: str) -> Page:
+    try:
+        page = Page(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return Page(target)
+    except (ValueError, TypeError) as error:
+        raise HistoryMismatch(f"not the books of a history: {error}", path=path) from error
+    if page.target != target:
+        msg = f"it is about {page.target}, not {target}: name the bucket it was, or move the file away to follow anew"
+        raise HistoryMismatch(msg, path=path)
+    return page
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,273 @@
+"""A server on loopback that takes line protocol and answers the few Flux queries we ask, and fails on demand.
+
+It is no InfluxDB: it knows exactly the texts of ``gridwarden.history.flux`` and says 400 to everything else. What a
+real one makes of them, the same tests tell where GRIDWARDEN_TEST_INFLUX_URL points at one.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "the-token"
+LINE = re.compile(r'((?:\\.|[^ \\])+) ((?:"(?:\\.|[^"\\])*"|[^" ])+)(?: (-?\d+))?', re.DOTALL)
+FIELD = re.compile(r'([^,=]+)=("(?:\\.|[^"\\])*"|[^,"]+)(?:,|$)', re.DOTALL)
+QUERY = re.compile(
+    r'from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
+    r" \|> filter\(fn: \(r\) => (?P<where>.*?)\)(?: \|> limit\(n: (?P<limit>\d+)\))?(?P<last> \|> last\(\))?"
+    r"(?: \|> map\(fn: \(r\) => \(\{r with ns: int\(v: r\._time\)\}\)\)|(?P<count> \|> count\(\)))$"
+)
+DATATYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
+
+
+class Key(NamedTuple):
+    """A series."""
+
+    measurement: str
+    device: str
+    kind: str
+    field: str
+
+
+Fault = Callable[[BaseHTTPRequestHandler, bytes], bool]
+"""Answers in its own way, or returns False for the usual answer."""
+
+
+class StandIn:
+    """What lies in it, and what it shall do wrong."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, dict[Key, dict[int, Any]]] = {}
+        self.lines: list[str] = []
+        """Every line ever taken, repeats too."""
+        self.requests: list[str] = []
+        self.faults: list[Fault] = []
+        """One for each of the next requests, of whatever kind."""
+        self.poison = ""
+        """Batches with this text in them are refused."""
+        self.before_refusal = False
+        """Whether the good points of a refused batch are kept, as a partial write does."""
+        self.lock = threading.Lock()
+        self.url = ""
+
+    def points(self, bucket: str = "b") -> set[tuple[str, str, str, int]]:
+        """Measurement, device, kind and time of every point."""
+        with self.lock:
+            return {(k.measurement, k.device, k.kind, t) for k, v in self.buckets.get(bucket, {}).items() for t in v}
+
+    def write(self, bucket: str, text: str) -> tuple[int, str]:
+        """Take lines: status and reason."""
+        parsed = [(line, parse(line)) for line in text.split("\n")]
+        with self.lock:
+            stored = self.buckets.setdefault(bucket, {})
+            bad = ""
+            good = []
+            for line, (measurement, tags, fields, at_ns) in parsed:
+                keys = [Key(measurement, tags.get("device", ""), tags.get("kind", ""), name) for name in fields]
+                if self.poison and self.poison in line:
+                    bad = "partial write: points beyond retention policy dropped=1"
+                elif any(conflicts(stored, key, value) for key, value in zip(keys, fields.values(), strict=True)):
+                    bad = "partial write: field type conflict dropped=1"
+                else:
+                    good.append((line, keys, fields, at_ns))
+            for line, keys, fields, at_ns in good if not bad or self.before_refusal else []:
+                self.lines.append(line)
+                for key, value in zip(keys, fields.values(), strict=True):
+                    stored.setdefault(key, {})[at_ns] = value
+        return (422, bad) if bad else (204, "")
+
+    def query(self, text: str) -> str | None:
+        """The answer as annotated CSV; none to what is not one of our queries."""
+        asked = QUERY.match(text)
+        if asked is None:
+            return None
+        equal = dict.fromkeys(("_measurement", "device", "_field"), frozenset[str]())
+        for column, value in re.findall(r'r\.(\w+) == "([^"]*)"', asked["where"]):
+            equal[column] |= {value}
+        start, stop = nanoseconds(asked["start"]), nanoseconds(asked["stop"])
+        tables = []
+        with self.lock:
+            for key, values in sorted(self.buckets.get(asked["bucket"], {}).items()):
+                wanted = zip(equal.values(), (key.measurement, key.device, key.field), strict=True)
+                if all(not names or is_one in names for names, is_one in wanted):
+                    rows = sorted((t, v) for t, v in values.items() if start <= t < stop)
+                    tables.append((key, rows[-1:] if asked["last"] else rows[: int(asked["limit"] or 2**62)]))
+        if asked["count"]:
+            tables = [(key, [(-1, len(rows))]) for key, rows in tables if rows]
+        return answer([(key, rows) for key, rows in tables if rows])
+
+    def delete(self, bucket: str, request: dict[str, str]) -> None:
+        """Points from start to stop, both included."""
+        (measurement,) = re.findall(r'^_measurement="(\w+)"$', request["predicate"])
+        start, stop = nanoseconds(request["start"]), nanoseconds(request["stop"])
+        with self.lock:
+            for key, values in self.buckets[bucket].items():
+                if key.measurement == measurement:
+                    for at_ns in [t for t in values if start <= t <= stop]:
+                        del values[at_ns]
+
+
+def conflicts(stored: dict[Key, dict[int, Any]], key: Key, value: Any) -> bool:
+    others = (v for k, v in stored.items() if (k.measurement, k.field) == (key.measurement, key.field) and v)
+    return any(type(next(iter(values.values()))) is not type(value) for values in others)
+
+
+def parse(line: str) -> tuple[str, dict[str, str], dict[str, Any], int]:
+    """A line by the rules of line protocol, each character accounted for."""
+    found = LINE.fullmatch(line)
+    assert found, line
+    measurement, *tags = re.split(r"(?<!\\),", found[1])
+    pairs = [re.split(r"(?<!\\)=", tag) for tag in tags]
+    fields = {name: typed(text) for name, text in FIELD.findall(found[2])}
+    assert len(FIELD.sub("", found[2])) == 0, line
+    return measurement, {k: re.sub(r"\\(.)", r"\1", v) for k, v in pairs}, fields, int(found[3] or 0)
+
+
+def typed(text: str) -> Any:
+    if text.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text[:-1]) if text.endswith("i") else float(text)
+
+
+def nanoseconds(text: str) -> int:
+    seconds, fraction = text.rstrip("Z").split(".")
+    return round(datetime.fromisoformat(f"{seconds}+00:00").timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def answer(tables: list[tuple[Key, list[tuple[int, Any]]]]) -> str:
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\r\n").writerow
+    for number, (key, rows) in enumerate(tables):
+        counted = rows[0][0] == -1
+        kind = [key.kind] if key.kind else []
+        columns = [("_measurement", "string"), ("_field", "string"), ("device", "string"), *[("kind", "string") for _ in kind],
+                   ("_value", DATATYPES[type(rows[0][1])]), ("ns", "long")]  # fmt: skip
+        if counted:
+            columns.pop()
+        write(["#datatype", "string", "long", *(datatype for _, datatype in columns)])
+        write(["#group", "false", "false", *(str(name not in {"_value", "ns"}).lower() for name, _ in columns)])
+        write(["#default", "_result", "", *("" for _ in columns)])
+        write(["", "result", "table", *(name for name, _ in columns)])
+        for at_ns, value in rows:
+            shown = str(value).lower() if isinstance(value, bool) else value
+            row = ["", "", number, key.measurement, key.field, key.device, *kind, shown, at_ns]
+            write(row[: 3 + len(columns)])
+        out.write("\r\n")
+    return out.getvalue()
+
+
+@contextmanager
+def stand_in() -> Iterator[StandIn]:
+    """A running one."""
+    memory = StandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+        def do_POST(self) -> None:
+            url = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            if self.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
+            memory.requests.append(url.path)
+            if memory.faults and memory.faults.pop(0)(self, body):
+                return
+            if self.headers["Authorization"] != f"Token {TOKEN}":
+                reply(self, 401, '{"code":"unauthorized","message":"unauthorized access"}')
+                return
+            bucket = parse_qs(url.query).get("bucket", [""])[0]
+            if url.path == "/api/v2/write":
+                status, reason = memory.write(bucket, body.decode())
+                reply(self, status, json.dumps({"message": reason}) if reason else "")
+            elif url.path == "/api/v2/delete":
+                memory.delete(bucket, json.loads(body))
+                reply(self, 204)
+            else:
+                text = memory.query(json.loads(body)["query"])
+                reply(self, 400 if text is None else 200, '{"message":"unknown query"}' if text is None else text)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        memory.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield memory
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, text: str = "", **headers: str) -> None:
+    body = text.encode()
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def status(code: int, text: str = "", **headers: str) -> Fault:
+    """An answer of this status, nothing stored."""
+
+    def fault(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
+        reply(handler, code, text, **headers)
+        return True
+
+    return fault
+
+
+def reset(memory: StandIn | None = None) -> Fault:
+    """The connection is reset instead of an answer; with ``memory``, after the points were stored."""
+
+    def fault(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
+        if memory is not None:
+            memory.write("b", body.decode())
+        # Closing with a zero linger time sends RST.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.close_connection = True
+        handler.connection.close()
+        return True
+
+    return fault
+
+
+def half(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
+    """Part of an answer, then the end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/csv\r\n\r\n#datatype,str")
+    handler.close_connection = True
+    return True
+
+
+def silence(until: threading.Event) -> Fault:
+    """No answer before ``until`` is set."""
+
+    def fault(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
+        until.wait(20)
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+def usual(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
+    """No fault."""
+    return False
