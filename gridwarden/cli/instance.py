@@ -20,6 +20,7 @@ from gridwarden.broker import credentials
 from gridwarden.cli.local import api
 from gridwarden.cli.output import ConfigOption, JsonOption, busy, err, installation, print_json, say, told
 from gridwarden.clock import SystemClock
+from gridwarden.errors import ConfigError
 from gridwarden.model import Device
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.basemap import import_basemap
@@ -144,7 +145,7 @@ async def _live(running: Running, devices: list[Device], account: Account, stop:
     from_ms = SystemClock().now_ms() - BEFORE_MS
     async with Publisher(address, account=account) as publisher:
         for seed in itertools.count(from_ms // 1000):
-            plan = await asyncio.to_thread(stage.programme, scenario.shipped(), devices, seed, from_ms)
+            plan = await asyncio.to_thread(_programme, devices, seed, from_ms)
             stream = stage.perform(plan, seed)
             while chunk := await asyncio.to_thread(_some, stream):
                 for sent in chunk:
@@ -153,6 +154,16 @@ async def _live(running: Running, devices: list[Device], account: Account, stop:
                         return
                     await publisher.publish(sent.topic, to_json(sent.body()), [sent.device_id])
             from_ms = plan.to_ms
+
+
+def _programme(devices: list[Device], seed: int, from_ms: int) -> stage.Programme:
+    """Every shipped scenario that a district of this size can play."""
+    wanted = []
+    for one in scenario.shipped():
+        with contextlib.suppress(ConfigError):
+            stage.cast(one, devices, seed)
+            wanted.append(one)
+    return stage.programme(wanted, devices, seed, from_ms)
 
 
 def _some(stream: Iterator[Sent]) -> list[Sent]:

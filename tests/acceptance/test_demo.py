@@ -21,7 +21,7 @@ SECONDS = 15
 
 async def test_the_demo_accounts_for_every_reading_it_published(tmp_path: Path) -> None:
     instance = Instance(tmp_path)
-    command = [sys.executable, "-m", "gridwarden", "demo", "--for", str(SECONDS), "--json", "--port", "0",
+    command = [sys.executable, "-m", "gridwarden", "demo", "--for", str(SECONDS), "--scale", "0.1", "--json", "--port", "0",
                "-d", str(instance.data)]  # fmt: skip
     began = time.monotonic()
     demo = await asyncio.to_thread(
@@ -39,7 +39,8 @@ async def test_the_demo_accounts_for_every_reading_it_published(tmp_path: Path) 
     assert facts["events"] > 0
     assert facts["published"]["readings"] > 100
     assert ledger["balanced"]
-    assert ledger["received"] == ledger["stored"] == facts["published"]["readings"]
+    assert ledger["received"] == facts["published"]["readings"]
+    assert ledger["stored"] + ledger["duplicate"] == ledger["received"]  # one scenario repeats itself on purpose
     assert ledger["in_flight"] == ledger["duplicate"] == ledger["dead_lettered"] == ledger["quarantined"] == 0
 
     began = time.monotonic()
