@@ -1,5 +1,6 @@
 /** What the map shows and what seldom changes: shapes of areas, the base map, all devices, resources. */
 import type { FeatureCollection } from 'geojson';
+import { untrack } from 'svelte';
 import { boundsOf, labelPoint, outlineOf, type AreaGeometry, type Bounds } from './geometry';
 import { get, Problem } from './http';
 import { every } from './polling.svelte';
@@ -30,7 +31,8 @@ class District {
   }
 
   start(): () => void {
-    const stop = every(EVERY_MS, () => void this.load());
+    // Whoever starts it shall not start it again because of what it reads.
+    const stop = untrack(() => every(EVERY_MS, () => void this.load()));
     return () => {
       stop();
       this.geometry = this.basemap = this.snapshot = this.problem = null;
@@ -39,14 +41,19 @@ class District {
     };
   }
 
+  /** Everything at first, or after a failure; then only if the registry has another version. */
   async load(): Promise<void> {
+    const complete = this.known && this.problem === null;
+    const before = this.snapshot?.version;
     this.problem = null;
-    await Promise.all([
+    const rest = () => [
       this.#ask(() => get<AreaGeometry>('/areas/geometry'), (told) => (this.geometry = told)),
       this.#ask(() => get<FeatureCollection>('/basemap'), (told) => (this.basemap = told)),
-      this.#ask(() => get<DeviceSnapshot>('/devices/snapshot'), (told) => this.#snapshotTold(told)),
       this.#ask(allResources, (told) => (this.resources = told ?? [])),
-    ]);
+    ];
+    const snapshot = this.#ask(() => get<DeviceSnapshot>('/devices/snapshot'), (told) => this.#snapshotTold(told));
+    await (complete ? snapshot : Promise.all([snapshot, ...rest()]));
+    if (complete && this.snapshot?.version !== before) await Promise.all(rest());
     this.known = true;
   }
 
