@@ -41,7 +41,7 @@ async def test_the_demo_accounts_for_every_reading_it_published(tmp_path: Path) 
     assert ledger["balanced"]
     assert ledger["received"] == facts["published"]["readings"]
     assert ledger["stored"] + ledger["duplicate"] == ledger["received"]  # one scenario repeats itself on purpose
-    assert ledger["in_flight"] == ledger["duplicate"] == ledger["dead_lettered"] == ledger["quarantined"] == 0
+    assert ledger["in_flight"] == ledger["dead_lettered"] == ledger["quarantined"] == 0
 
     began = time.monotonic()
     async with instance.running():
