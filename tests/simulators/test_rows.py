@@ -42,7 +42,7 @@ def test_json_lines_gzipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("cut.csv.gz", gzip.compress(b"id,x\n" + b"1,2\n" * 9000)[:60]),
+        ("cut.csv.gz", gzip.compress(b"id,x\n" + b"1,2\n" * 9000, mtime=0)[:60]),
         ("not.csv.gz", b"id,x\n1,2\n"),
         ("latin.csv", "id,x\n1,für\n".encode("latin-1")),
         ("latin.jsonl", '{"x":"für"}\n'.encode("latin-1")),
