@@ -188,23 +188,38 @@ class History(_Section):
     memory_mb: int = Field(512, ge=64)
     threads: int = Field(1, ge=1, le=64)
     url: Annotated[str, Field(pattern=r"^(https?://[^\s@]+)?$")] = ""
-    """InfluxDB's address; this and the next three are for ``kind = "influxdb"`` only."""
+    """InfluxDB's address; this and what follows are for ``kind = "influxdb"`` only."""
     org: str = ""
     bucket: str = Field("", pattern=r'^[^"\\$\x00-\x1f]*$')
-    """Must exist."""
+    """Made where it is missing and the token may."""
+    token_file: Path | None = None
+    """Holds the token, read at the start; instead of ``token``."""
     token: SecretStr = Field(SecretStr(""), validate_default=True)
     """With the right to read and write the bucket."""
-    timeout_s: float = Field(30.0, gt=0, le=600)
-    """For one request."""
+    timeout_s: float = Field(10.0, gt=0, le=600)
+    """For one request that somebody waits for."""
+
+    @field_validator("token_file")
+    @classmethod
+    def _only_readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            secret_of(path)
+        return path
 
     @field_validator("token")
     @classmethod
     def _complete(cls, token: SecretStr, others: ValidationInfo) -> SecretStr:
         """Here and not for the whole section, so that a fault is never told with the section and the token in it."""
+        if (file := others.data.get("token_file")) is not None:
+            if token.get_secret_value():
+                raise ValueError("there is a token_file too; one of them must go")
+            token = SecretStr(secret_of(file))
         needed = {name: others.data.get(name) for name in ("url", "org", "bucket")}
         missing = sorted(name for name, value in needed.items() if not value)
         if others.data.get("kind") == "influxdb" and (missing or not token.get_secret_value()):
-            raise ValueError(f"influxdb needs url, org, bucket and token; missing: {', '.join(missing) or 'token'}")
+            raise ValueError(
+                f"influxdb needs url, org, bucket and token (or token_file); missing: {', '.join(missing) or 'token'}"
+            )
         return token
 
 

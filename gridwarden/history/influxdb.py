@@ -53,21 +53,25 @@ class InfluxHistory:
         directory: where the books lie; made if missing.
         url: InfluxDB's address.
         org: its organisation.
-        bucket: must exist; how long it keeps points is its own setting.
+        bucket: made at the first append where it is missing and the token may.
         token: with the right to read and write the bucket.
-        timeout_s: for each request.
+        timeout_s: for each request that somebody waits for.
+        keep_days: how long a bucket must keep points at least; ours keeps them no longer.
 
     Raises:
         HistoryMismatch: the books are of another bucket.
     """
 
     def __init__(
-        self, directory: Path, *, url: str, org: str, bucket: str, token: str, timeout_s: float = 30.0
-    ) -> None:
+        self, directory: Path, *, url: str, org: str, bucket: str, token: str, timeout_s: float = 10.0,
+        keep_days: int = 400,
+    ) -> None:  # fmt: skip
         self._books = Books(directory, f"{url.rstrip('/')} {org} {bucket}")
         self._directory = directory
         self._bucket = bucket
         self._connection = Connection(url, org, bucket, token, timeout_s=timeout_s)
+        self._keep_days = keep_days
+        self._prepared = False
         self._writing = threading.Lock()
 
     def offset(self) -> int:
@@ -101,6 +105,9 @@ class InfluxHistory:
             if offset < followed or (readings and offset == followed):
                 msg = f"offset {offset}: already followed up to {followed}"
                 raise ValueError(msg)
+            if not self._prepared:
+                self._connection.prepare(self._bucket, self._keep_days)
+                self._prepared = True
             rejected = self._connection.write(lines_of(readings, followed))
             if rejected:
                 self._books.set_aside(rejected)
@@ -167,7 +174,7 @@ class InfluxHistory:
     def counts(self) -> dict[str, int]:
         """See :class:`gridwarden.history.History`."""
         counts: dict[str, int] = {}
-        for row in self._query(flux.counts(self._bucket)):
+        for row in self._connection.query_patiently(flux.counts(self._bucket)):
             device_id = untag(row["device"])
             counts[device_id] = counts.get(device_id, 0) + row["_value"]
         return counts
@@ -180,7 +187,8 @@ class InfluxHistory:
         """See :class:`gridwarden.history.History`. The bucket's own retention may have been quicker."""
         start_of_day_ms = from_ms // DAY_MS * DAY_MS
         with self._writing:
-            dropped: int = sum(row["_value"] for row in self._query(flux.counts(self._bucket, start_of_day_ms)))
+            old = self._connection.query_patiently(flux.counts(self._bucket, start_of_day_ms))
+            dropped: int = sum(row["_value"] for row in old)
             if dropped:
                 last = flux.rfc3339(start_of_day_ms - 1).replace("Z", "999999Z")  # the end belongs to it
                 for measurement in (ENTITLED, UNENTITLED):

@@ -76,7 +76,7 @@ class Web:
     def _hear(self, frame: dict[str, Any]) -> None:
         """Something from core: news, provisional alarms, the link itself."""
         services = self._services
-        services.hub.wake()
+        services.hub.wake(frame["wake"]["seq"] if "wake" in frame else None)
         self._news.set()
         if "provisional" in frame:
             services.hub.push_provisional(frame["provisional"])
@@ -148,6 +148,7 @@ def _open_history(config: Config) -> History:
             return InfluxHistory(
                 config.data / "history", url=settings.url, org=settings.org, bucket=settings.bucket,
                 token=settings.token.get_secret_value(), timeout_s=settings.timeout_s,
+                keep_days=settings.retention_days + 1,  # only whole days are dropped
             )  # fmt: skip
         return DuckDBHistory(config.data / "history", memory_limit=f"{settings.memory_mb}MB", threads=settings.threads)
     except (GridwardenError, OSError) as error:

@@ -166,3 +166,21 @@ def test_influxdb_needs_all_of_its_keys_and_never_shows_the_token() -> None:
                 load(None, influx(**{name: text}))
             assert name in str(caught.value)
             assert "secret-token" not in str(caught.value)
+
+
+def test_the_token_may_lie_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("token-of-file\n")
+    history = load(None, influx(token="", token_file=str(secret))).history
+    assert history.token.get_secret_value() == "token-of-file"
+    assert "token-of-file" not in repr(history)
+    for place, changes, reason in (
+        ("history.token", {"token_file": str(secret)}, "there is a token_file too"),
+        ("history.token_file", {"token": "", "token_file": str(tmp_path)}, "directory"),
+        ("history.token_file", {"token": "", "token_file": str(tmp_path / "none")}, "No such file"),
+    ):
+        with pytest.raises(ConfigError, match=reason) as refused:
+            load(None, influx(**changes))
+        assert refused.value.place == place
+        assert "token-of-file" not in str(refused.value)
+        assert "secret-token" not in str(refused.value)

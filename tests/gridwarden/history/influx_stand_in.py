@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "the-token"
+MANAGED = ("/api/v2/buckets", "/api/v2/orgs")
 LINE = re.compile(r'((?:\\.|[^ \\])+) ((?:"(?:\\.|[^"\\])*"|[^" ])+)(?: (-?\d+))?', re.DOTALL)
 FIELD = re.compile(r'([^,=]+)=("(?:\\.|[^"\\])*"|[^,"]+)(?:,|$)', re.DOTALL)
 QUERY = re.compile(
@@ -29,6 +30,7 @@ QUERY = re.compile(
     r" \|> filter\(fn: \(r\) => (?P<where>.*?)\)(?: \|> limit\(n: (?P<limit>\d+)\))?(?P<last> \|> last\(\))?"
     r"(?: \|> map\(fn: \(r\) => \(\{r with ns: int\(v: r\._time\)\}\)\)|(?P<count> \|> count\(\)))$"
 )
+PARTIAL = "failure writing points to database: partial write"
 DATATYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
@@ -50,15 +52,25 @@ class StandIn:
 
     def __init__(self) -> None:
         self.buckets: dict[str, dict[Key, dict[int, Any]]] = {}
+        self.keeps_s: dict[str, int] = {}
+        """Retention of the buckets that were made on request; all others are there, and keep points for ever."""
+        self.strict = False
+        """Whether only buckets made on request are there."""
+        self.may_manage = True
+        """Whether the token may see the organisation, and make and change buckets."""
         self.lines: list[str] = []
         """Every line ever taken, repeats too."""
         self.requests: list[str] = []
+        self.managed: list[str] = []
+        """Requests about organisations and buckets, method and path."""
         self.faults: list[Fault] = []
-        """One for each of the next requests, of whatever kind."""
+        """One for each of the next requests that read or write points."""
         self.poison = ""
         """Batches with this text in them are refused."""
         self.before_refusal = False
         """Whether the good points of a refused batch are kept, as a partial write does."""
+        self.oldest_ns = 0
+        """Points before this time are outside the retention: left out, and told once the others are written."""
         self.lock = threading.Lock()
         self.url = ""
 
@@ -74,18 +86,25 @@ class StandIn:
             stored = self.buckets.setdefault(bucket, {})
             bad = ""
             good = []
+            too_old = 0
             for line, (measurement, tags, fields, at_ns) in parsed:
                 keys = [Key(measurement, tags.get("device", ""), tags.get("kind", ""), name) for name in fields]
-                if self.poison and self.poison in line:
-                    bad = "partial write: points beyond retention policy dropped=1"
+                if at_ns < self.oldest_ns:
+                    too_old += 1
+                elif self.poison and self.poison in line:
+                    bad = f"{PARTIAL}: field type conflict dropped=1 for database: 1 for retention policy: autogen"
                 elif any(conflicts(stored, key, value) for key, value in zip(keys, fields.values(), strict=True)):
-                    bad = "partial write: field type conflict dropped=1"
+                    bad = f"{PARTIAL}: field type conflict dropped=1"
                 else:
                     good.append((line, keys, fields, at_ns))
             for line, keys, fields, at_ns in good if not bad or self.before_refusal else []:
                 self.lines.append(line)
                 for key, value in zip(keys, fields.values(), strict=True):
                     stored.setdefault(key, {})[at_ns] = value
+        if too_old and not bad:
+            bad = (
+                f"{PARTIAL}: dropped {too_old} points outside retention policy of duration 24h0m0s - oldest …, newest …"
+            )
         return (422, bad) if bad else (204, "")
 
     def query(self, text: str) -> str | None:
@@ -107,6 +126,27 @@ class StandIn:
         if asked["count"]:
             tables = [(key, [(-1, len(rows))]) for key, rows in tables if rows]
         return answer([(key, rows) for key, rows in tables if rows])
+
+    def manage(self, method: str, path: str, asked: dict[str, list[str]], body: dict[str, Any]) -> tuple[int, Any]:
+        """Organisations and buckets, as far as we ask for them: status and answer."""
+        names = asked.get("name", [])
+        if path == "/api/v2/orgs":
+            return 200, {"orgs": [{"id": "0" * 15 + "1", "name": "o"}] if self.may_manage else []}
+        if method == "GET":
+            found = [name for name in names if not self.strict or name in self.keeps_s]
+            if not found:
+                return 404, {"code": "not found", "message": f'bucket "{names[0]}" not found'}
+            return 200, {"buckets": [self._bucket(name) for name in found]}
+        if not self.may_manage:
+            return 401, {"code": "unauthorized", "message": "write:orgs/…/buckets is unauthorized"}
+        name = body["name"] if method == "POST" else path.rpartition("/")[2]
+        self.keeps_s[name] = body["retentionRules"][0]["everySeconds"]
+        return 201 if method == "POST" else 200, self._bucket(name)
+
+    def _bucket(self, name: str) -> dict[str, Any]:
+        keeps_s = self.keeps_s.get(name, 0)
+        rules = [{"type": "expire", "everySeconds": keeps_s, "shardGroupDurationSeconds": 604800}]
+        return {"id": name, "orgID": "0" * 15 + "1", "type": "user", "name": name, "retentionRules": rules}
 
     def delete(self, bucket: str, request: dict[str, str]) -> None:
         """Points from start to stop, both included."""
@@ -170,41 +210,72 @@ def answer(tables: list[tuple[Key, list[tuple[int, Any]]]]) -> str:
     return out.getvalue()
 
 
+class Server(ThreadingHTTPServer):
+    """Answers for one memory."""
+
+    daemon_threads = True
+
+    def __init__(self, memory: StandIn, port: int = 0) -> None:
+        self.memory = memory
+        super().__init__(("127.0.0.1", port), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    def do_POST(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_PATCH(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        """Whatever is asked."""
+        memory, url = self.server.memory, urlsplit(self.path)
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        managed = url.path.startswith(MANAGED)
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
+        if not managed:
+            memory.requests.append(url.path)
+            if memory.faults and memory.faults.pop(0)(self, body):
+                return
+        if self.headers["Authorization"] != f"Token {TOKEN}":
+            reply(self, 401, '{"code":"unauthorized","message":"unauthorized access"}')
+        elif managed:
+            memory.managed.append(f"{self.command} {url.path}")
+            code, found = memory.manage(self.command, url.path, parse_qs(url.query), json.loads(body or "{}"))
+            reply(self, code, json.dumps(found), Content_Type="application/json")
+        else:
+            reply(self, *self.about_points(url.path, parse_qs(url.query).get("bucket", [""])[0], body))
+
+    def about_points(self, path: str, bucket: str, body: bytes) -> tuple[int, str]:
+        """Status and answer of what reads, writes or deletes points."""
+        memory = self.server.memory
+        if path == "/api/v2/write":
+            status, reason = memory.write(bucket, body.decode())
+            return status, json.dumps({"message": reason}) if reason else ""
+        if path == "/api/v2/delete":
+            memory.delete(bucket, json.loads(body))
+            return 204, ""
+        text = memory.query(json.loads(body)["query"])
+        return (400, '{"message":"unknown query"}') if text is None else (200, text)
+
+
 @contextmanager
 def stand_in() -> Iterator[StandIn]:
     """A running one."""
     memory = StandIn()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-        def do_POST(self) -> None:
-            url = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            if self.headers["Content-Encoding"] == "gzip":
-                body = gzip.decompress(body)
-            memory.requests.append(url.path)
-            if memory.faults and memory.faults.pop(0)(self, body):
-                return
-            if self.headers["Authorization"] != f"Token {TOKEN}":
-                reply(self, 401, '{"code":"unauthorized","message":"unauthorized access"}')
-                return
-            bucket = parse_qs(url.query).get("bucket", [""])[0]
-            if url.path == "/api/v2/write":
-                status, reason = memory.write(bucket, body.decode())
-                reply(self, status, json.dumps({"message": reason}) if reason else "")
-            elif url.path == "/api/v2/delete":
-                memory.delete(bucket, json.loads(body))
-                reply(self, 204)
-            else:
-                text = memory.query(json.loads(body)["query"])
-                reply(self, 400 if text is None else 200, '{"message":"unknown query"}' if text is None else text)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with Server(memory) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         memory.url = f"http://127.0.0.1:{server.server_address[1]}"

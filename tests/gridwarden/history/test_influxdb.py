@@ -9,20 +9,18 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gridwarden.clock import ReplayClock
 from gridwarden.history import HistoryMismatch, HistoryUnavailable
 from gridwarden.history.follower import StoredBlock, follow
 from gridwarden.history.influxdb import InfluxHistory
-from gridwarden.history.points import lines_of
+from gridwarden.history.points import NS_PER_MS, lines_of
 from gridwarden.model import Reading
 from gridwarden.records.block import encode
 from tests.gridwarden.history.influx_stand_in import (
@@ -132,10 +130,22 @@ def test_bad_points_are_set_aside_one_by_one(
     assert (history.offset(), history.counts()) == (9, {"H-1": 996})
     kept = [json.loads(line) for line in (tmp_path / "influx-rejected.jsonl").read_text("utf-8").splitlines()]
     assert [point["line"] for point in kept] == [lines_of(readings, 0)[n] for n in sorted(bad)]
-    assert {(point["status"], point["reason"]) for point in kept} == {
-        (422, "partial write: points beyond retention policy dropped=1")
-    }
+    assert {point["status"] for point in kept} == {422}
+    assert all("field type conflict dropped=1" in point["reason"] for point in kept)
     assert len(server.requests) < 120
+
+
+def test_what_is_older_than_the_bucket_keeps_is_left_out_without_a_search(
+    server: StandIn, history: InfluxHistory, tmp_path: Path
+) -> None:
+    server.oldest_ns = (START_MS + 100) * NS_PER_MS
+    with capture_logs() as logs:
+        history.append([reading(n) for n in range(900)], 9, 0)
+    assert (history.offset(), history.counts()) == (9, {"H-1": 600})
+    assert len(server.requests) == 2
+    (told,) = logs
+    assert "dropped 300 points outside retention policy" in told["reason"]
+    assert not (tmp_path / "influx-rejected.jsonl").exists()
 
 
 def test_a_server_that_refuses_everything_is_no_bad_point(
@@ -213,52 +223,3 @@ def test_opening_needs_no_server_and_another_bucket_is_refused(tmp_path: Path) -
 def test_the_client_is_imported_only_where_it_is_used() -> None:
     code = "import sys, gridwarden.web.service; sys.exit('influxdb_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.fixture
-def victoria(tmp_path: Path) -> Iterator[str]:
-    if VICTORIA is None:
-        pytest.skip("needs the Debian package victoria-metrics")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [VICTORIA, f"-storageDataPath={tmp_path / 'vm'}", f"-httpListenAddr={address}", "-retentionPeriod=100y"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            with suppress(OSError):
-                asked(f"http://{address}/health")
-                break
-            time.sleep(0.05)
-        yield f"http://{address}"
-        process.terminate()
-
-
-@pytest.mark.process
-def test_a_real_server_takes_what_we_write(victoria: str, tmp_path: Path) -> None:
-    at_ms = int(time.time() * 1000) - 86_400_000  # it takes no points of the future
-    readings = [
-        Reading(
-            "H 1,=", "hydrant", "网关", at_ms + n, at_ms + n, n, n, True, {"pressure_mpa": n / 100, "leak": n % 2 == 0}
-        )
-        for n in range(6000)
-    ]
-    history = opened(tmp_path, victoria)
-    history.append(readings, 1, 0)
-    history.close()
-    assert history.offset() == 1
-    asked(f"{victoria}/internal/force_flush")
-    found = exported(victoria, "readings_pressure_mpa")
-    assert [(series["metric"]["device"], series["metric"]["kind"]) for series in found] == [("H 1,=", "hydrant")]
-    assert found[0]["values"] == [n / 100 for n in range(6000)]
-    assert found[0]["timestamps"] == [r.occurred_at_ms for r in readings]
-    assert exported(victoria, "readings_leak")[0]["values"] == [1 - n % 2 for n in range(6000)]
-
-
-def exported(url: str, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in asked(f"{url}/api/v1/export?match={name}").splitlines()]
-
-
-def asked(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
-        body: bytes = answer.read()
-    return body

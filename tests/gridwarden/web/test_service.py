@@ -21,6 +21,9 @@ import gridwarden.web.service as web_service
 from gridwarden.access import Role
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
+from gridwarden.history import HistoryUnavailable
+from gridwarden.history.duckdb import DuckDBHistory
+from gridwarden.history.influxdb import InfluxHistory
 from gridwarden.link import socket_path
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
@@ -176,3 +179,31 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, DuckDBHistory),
+        ({"kind": "influxdb", "url": "http://127.0.0.1:1", "org": "o", "bucket": "b", "token": "t"}, InfluxHistory),
+    ],
+    ids=["nothing said", "influxdb"],
+)
+def test_the_configuration_chooses_the_history(
+    tmp_path: Path, settings: dict[str, str], kind: type[DuckDBHistory | InfluxHistory]
+) -> None:
+    history = web_service._open_history(load(None, {}, data=str(tmp_path), history=settings))
+    assert type(history) is kind
+    assert history.offset() == 0  # and nothing was asked of a server
+    history.close()
+
+
+def test_a_history_of_another_bucket_is_left_alone_and_web_goes_on_without_one(tmp_path: Path) -> None:
+    told = {"kind": "influxdb", "url": "http://127.0.0.1:1", "org": "o", "token": "t"}
+    first = web_service._open_history(load(None, {}, data=str(tmp_path), history=told | {"bucket": "a"}))
+    first.begin("records-1")
+    first.close()
+    second = web_service._open_history(load(None, {}, data=str(tmp_path), history=told | {"bucket": "b"}))
+    assert isinstance(second, AbsentHistory)
+    with pytest.raises(HistoryUnavailable, match=r"it is about .* o a, not .* o b"):
+        second.offset()
