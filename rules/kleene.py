@@ -11,11 +11,34 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from gridwarden.model import Value
 
+T = TypeVar("T")
 Term = Callable[[Mapping[str, Value], Mapping[str, Value], Mapping[str, Any]], Any]
+
+
+class Algebra(Protocol[T]):
+    """What terms are made of: these functions here, or others that mean the same over other values."""
+
+    def constant(self, value: Value, /) -> T: ...  # noqa: D102
+    def latest(self, name: str, /) -> T: ...  # noqa: D102
+    def before(self, name: str, /) -> T: ...  # noqa: D102
+    def rate(self, name: str, /) -> T: ...  # noqa: D102
+    def attribute(self, name: str, /) -> T: ...  # noqa: D102
+    def as_number(self, term: T, /) -> T: ...  # noqa: D102
+    def as_text(self, term: T, /) -> T: ...  # noqa: D102
+    def as_truth(self, term: T, /) -> T: ...  # noqa: D102
+    def known(self, term: T, /) -> T: ...  # noqa: D102
+    def negation(self, term: T, /) -> T: ...  # noqa: D102
+    def conjunction(self, terms: tuple[T, ...], /) -> T: ...  # noqa: D102
+    def disjunction(self, terms: tuple[T, ...], /) -> T: ...  # noqa: D102
+    def comparison(self, compare: Callable[[Any, Any], bool], left: T, right: T, /) -> T: ...  # noqa: D102
+    def field_comparison(self, compare: Callable[[Any, Any], bool], name: str, bound: Value, /) -> T: ...  # noqa: D102
+    def membership(self, term: T, choices: frozenset[Value], /, *, inside: bool) -> T: ...  # noqa: D102
+    def calculation(self, calculate: Callable[..., Any], terms: tuple[T, ...], /) -> T: ...  # noqa: D102
+
 
 EQUALITY: dict[str, Callable[[Any, Any], bool]] = {"==": operator.eq, "!=": operator.ne}
 ORDER: dict[str, Callable[[Any, Any], bool]] = {
@@ -49,6 +72,12 @@ def before(name: str) -> Term:
         return previous[name] if name in previous else values.get(name)
 
     return term
+
+
+def rate(name: str) -> Term:
+    """The change of a field per minute, between its last two known values; the window has it ready under this key."""
+    key = f"{name}/min"
+    return lambda _values, previous, _attributes: previous.get(key)
 
 
 def attribute(name: str) -> Term:
@@ -99,6 +128,18 @@ def negation(term: Term) -> Term:
         return None if truth is None else not truth
 
     return negated
+
+
+def instead_of_unknown(term: Term, truth: bool | None) -> Term:
+    """``term``, with ``truth`` where it is unknown."""
+    if truth is None:
+        return term
+
+    def decided(values: Mapping[str, Value], previous: Mapping[str, Value], attributes: Mapping[str, Any]) -> Any:
+        known_truth = term(values, previous, attributes)
+        return truth if known_truth is None else known_truth
+
+    return decided
 
 
 def conjunction(terms: tuple[Term, ...]) -> Term:

@@ -64,6 +64,36 @@ def test_previous_and_changed_are_unknown_for_a_first_value() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "previous", "want"),
+    [
+        ({"floor": 7}, {"floor": 2}, True),
+        ({"floor": 6}, {"floor": 2}, False),
+        ({"floor": 7}, {}, False),
+        ({"floor": 7}, {"floor": None}, None),
+        ({"floor": None}, {"floor": 2}, None),
+        ({}, {}, None),
+    ],
+)
+def test_change_is_the_latest_value_minus_the_one_before(
+    values: dict[str, Any], previous: dict[str, Any], want: bool | None
+) -> None:
+    assert judge("change(floor) >= 5", values, previous) is want
+
+
+@pytest.mark.parametrize(
+    ("previous", "want"), [({"floor/min": 2.5}, True), ({"floor/min": -1.0}, False), ({"floor": 1}, None)]
+)
+def test_the_rate_is_what_the_window_has_ready(previous: dict[str, Any], want: bool | None) -> None:
+    assert judge("rate_per_min(floor) > 2", {"floor": 9}, previous) is want
+
+
+def test_a_condition_names_the_fields_whose_rate_it_asks_for() -> None:
+    condition = compile_condition("rate_per_min(floor) > 2 and change(trips) > 0", KINDS["lift"])
+    assert condition.rated == {"floor"}
+    assert condition.fields == {"floor", "trips"}
+
+
+@pytest.mark.parametrize(
     ("text", "attributes", "want"),
     [
         ("device.mount == 'cap'", {"mount": "cap"}, True),
@@ -118,6 +148,14 @@ def test_a_device_attribute_counts_where_its_type_fits(
         ("open('x') == 1", "no function 'open'"),
         ("known(1)", "takes one field"),
         ("changed(previous.floor)", "takes one field"),
+        ("change(previous.floor) > 0", r"change\(\) takes one field"),
+        ("change(floor + 1) > 0", r"change\(\) takes one field"),
+        ("change(device.floor) > 0", r"change\(\) takes one field"),
+        ("change(door) > 0", "door is a text, change\\(\\) takes a field of numbers"),
+        ("rate_per_min(occupied) > 0", "occupied is true/false"),
+        ("rate_per_min() > 0", "takes one field"),
+        ("rate_per_min(floor, trips) > 0", "takes one field"),
+        ("change(floor)", "true/false is expected here"),
         ("abs(floor, 1) > 0", "takes one number"),
         ("max(floor) > 0", "takes two numbers"),
         ("max(*floor) > 0", "takes two numbers|Starred"),
@@ -168,6 +206,8 @@ _WORDS = st.sampled_from(
         "device.",
         "known(",
         "changed(",
+        "change(",
+        "rate_per_min(",
         "abs(",
         "max(",
         ")",
