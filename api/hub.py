@@ -88,9 +88,13 @@ class Hub:
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def wake(self) -> None:
-        """Core says that something was committed."""
-        self._woken.set()
+    def wake(self, seq: int | None = None) -> None:
+        """Core says that something was committed, and the newest number in the journal if it knows.
+
+        Most commits are readings without a change: dozens a second, for which the journal need not be read.
+        """
+        if seq is None or seq > self.seq:
+            self._woken.set()
 
     def listen(self, listener: Listener) -> None:
         """Hand ``listener`` everything after :attr:`seq` from now on."""

@@ -42,6 +42,39 @@ async def test_who_listens_before_the_hub_runs_misses_nothing(tmp_path: Path, bo
     book.writer.close()
 
 
+async def test_the_journal_is_read_for_changes_only(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(api.hub, "POLL_S", 3600)
+    book.fire(1)
+    reader = Reader(tmp_path)
+    hub = Hub(reader)
+    reads = 0
+    journal = reader.journal
+
+    def counted(since: int) -> object:
+        nonlocal reads
+        reads += 1
+        return journal(since)
+
+    monkeypatch.setattr(reader, "journal", counted)
+    running = asyncio.create_task(hub.run())
+    await until(lambda: reads == 1)
+    for _ in range(50):  # readings without a change
+        hub.wake(1)
+        await asyncio.sleep(0)
+    book.fire(2)
+    hub.wake(2)
+    await until(lambda: hub.seq == 2)
+    await until(lambda: reads == 3)  # the beginning, the change, and that nothing follows it
+    book.fire(3)
+    hub.wake()  # whoever does not know the number is believed
+    await until(lambda: hub.seq == 3)
+    running.cancel()
+    reader.close()
+    book.writer.close()
+
+
 async def test_records_that_cannot_be_read_are_waited_for(
     tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
