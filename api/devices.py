@@ -6,9 +6,8 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
-from api import etag, wire
+from api import etag, packed, wire
 from api.auth import Asker, must_see
 from api.paging import Area, From, Limit, Time, read_time
 from api.services import Given, Services
@@ -23,7 +22,6 @@ NEAREST_LIMIT = 20
 """Each asks the history for its last values: some milliseconds."""
 DAY_MS = 86_400_000
 _JSON = "application/json"
-_REFUSED = re.compile(r"\s*q=0(\.0*)?\s*")
 _STEP = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 
@@ -62,15 +60,7 @@ def snapshot(request: Request, asker: Asker, services: Given) -> Response:
         return etag.not_modified(mark)
     made = services.snapshots.get(seen)
     headers = etag.headers(etag.registry_etag(made.version, services.epoch, seen))
-    # Packed here and nowhere else: this answer holds no secret, and nothing of it comes from the request.
-    if _takes_gzip(request):
-        return Response(made.packed, media_type=_JSON, headers={**headers, "Content-Encoding": "gzip"})
-    return StreamingResponse(made.plain(), media_type=_JSON, headers={**headers, "Content-Length": str(made.length)})
-
-
-def _takes_gzip(request: Request) -> bool:
-    offered = (coding.partition(";") for coding in request.headers.get("accept-encoding", "").lower().split(","))
-    return any(name.strip() == "gzip" and not _REFUSED.fullmatch(weight) for name, _, weight in offered)
+    return packed.answer(request, made.body, _JSON, headers)
 
 
 @router.get("/nearest")

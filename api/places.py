@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
 from pydantic_core import to_json
 
-from api import etag, wire
+from api import etag, packed, wire
 from api.auth import Asker
 from api.paging import Area, Limit
 from api.services import Given
@@ -35,7 +34,8 @@ def geometry(request: Request, asker: Asker, services: Given) -> Response:
     mark = etag.registry_etag(services.office.version(), services.epoch, seen)
     if etag.is_known(request, mark):
         return etag.not_modified(mark)
-    return StreamingResponse(_outlines(services.office, seen), media_type=_GEOJSON, headers=etag.headers(mark))
+    body = services.shelf.get(("outlines", *seen), mark, lambda: _outlines(services.office, seen))
+    return packed.answer(request, body, _GEOJSON, etag.headers(mark))
 
 
 def _outlines(office: Office, seen: list[str]) -> Iterator[bytes]:
@@ -61,12 +61,13 @@ def basemap(request: Request, services: Given, _asker: Asker) -> Response:
     path = services.config.data / FILE_NAME
     try:
         stat = path.stat()
+        mark = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+        if etag.is_known(request, mark):
+            return etag.not_modified(mark)
+        body = services.shelf.get("basemap", mark, lambda: [path.read_bytes()])
     except FileNotFoundError as error:
         raise NotFound("no_basemap") from error
-    mark = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
-    if etag.is_known(request, mark):
-        return etag.not_modified(mark)
-    return FileResponse(path, media_type=_GEOJSON, headers=etag.headers(mark))
+    return packed.answer(request, body, _GEOJSON, etag.headers(mark))
 
 
 @router.get("/resources")

@@ -10,6 +10,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.hub import Hub
+from api.packed import Shelf
 from api.snapshot import Snapshots
 from api.states import States
 from api.whereabouts import Whereabouts
@@ -55,6 +56,8 @@ class Services:
     """Open websockets of those who are not, or not yet."""
     whereabouts: Whereabouts = field(init=False)
     snapshots: Snapshots = field(init=False)
+    shelf: Shelf = field(init=False, default_factory=Shelf)
+    """Outlines and the base map, packed."""
 
     def __post_init__(self) -> None:
         self.whereabouts = Whereabouts(self.office)

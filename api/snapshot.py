@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from api.packed import Packed, pack
 from gridwarden.errors import Unavailable
 from gridwarden.office.registry import DevicePoint, Office
 
@@ -19,10 +19,6 @@ KEPT = 8
 ATTEMPTS = 5
 """How often reading starts again because the registry changed meanwhile, before it gives up for now."""
 DECIMALS = 6
-LEVEL = 6
-"""Of gzip."""
-_GZIP = 16 + zlib.MAX_WBITS
-_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +26,7 @@ class Snapshot:
     """An encoded answer."""
 
     version: int
-    packed: bytes
-    """With gzip."""
-    length: int
-    """Bytes once unpacked."""
-
-    def plain(self) -> Iterator[bytes]:
-        """The same unpacked, piece by piece."""
-        unpack = zlib.decompressobj(_GZIP)
-        rest = self.packed
-        while rest or not unpack.eof:
-            yield unpack.decompress(rest, _PIECE_BYTES)
-            rest = unpack.unconsumed_tail
+    body: Packed
 
 
 class Snapshots:
@@ -105,13 +90,7 @@ class _Columns:
             self.pieces[name].append(to_json(values)[1:-1])
 
     def packed(self, version: int) -> Snapshot:
-        packer = zlib.compressobj(LEVEL, wbits=_GZIP)
-        packed: list[bytes] = []
-        length = 0
-        for part in self._parts(version):
-            length += len(part)
-            packed.append(packer.compress(part))
-        return Snapshot(version, b"".join([*packed, packer.flush()]), length)
+        return Snapshot(version, pack(self._parts(version)))
 
     def _parts(self, version: int) -> Iterator[bytes]:
         head = to_json({"version": version, "kinds": list(self.kinds), "areas": list(self.areas)})

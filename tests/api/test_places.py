@@ -56,6 +56,23 @@ async def test_outlines_of_many_pages(site: Site, tmp_path: Path) -> None:
     assert [feature["properties"]["code"] for feature in found] == codes
 
 
+async def test_outlines_and_base_map_are_packed_once_for_who_takes_it(site: Site, tmp_path: Path) -> None:
+    outlined(site, tmp_path, *(f"{WEST}{number:03d}" for number in range(1, 251)))
+    async with site.client("viewer") as client, site.client("west-viewer") as west:
+        for path in ("geometry", "basemap"):
+            address = f"/api/v1/{'areas/geometry' if path == 'geometry' else path}"
+            packed = await client.get(address)
+            plain = await client.get(address, headers={"accept-encoding": "identity"})
+            assert packed.headers["content-encoding"] == "gzip"
+            assert "accept-encoding" in packed.headers["vary"].lower()
+            assert "content-encoding" not in plain.headers
+            assert int(plain.headers["content-length"]) == len(plain.content)
+            assert packed.content == plain.content
+            assert packed.headers["etag"] == plain.headers["etag"]
+        await west.get("/api/v1/areas/geometry")
+        assert len(site.services.shelf) == 3  # the outlines of each, and one base map for both
+
+
 async def test_the_base_map(site: Site, tmp_path: Path) -> None:
     (site.data / FILE_NAME).unlink()
     async with site.client("west-viewer") as client:

@@ -116,7 +116,7 @@ def test_few_are_kept(office: Office) -> None:
         snapshots.get([f"3301{number:02d}"])
         assert len(snapshots._kept) <= snapshot.KEPT
     assert snapshots.get([WEST]) is not first
-    assert from_json(gzip.decompress(first.packed)) == from_json(b"".join(first.plain()))
+    assert from_json(gzip.decompress(first.body.packed)) == from_json(b"".join(first.body.plain()))
 
 
 def test_a_change_meanwhile_begins_again_and_ends(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_change_meanwhile_begins_again_and_ends(office: Office, monkeypatch: p
     monkeypatch.setattr(office, "device_points", disturbed)
     made = Snapshots(office).get([""])
     assert made.version == office.version()
-    assert from_json(gzip.decompress(made.packed))["name"] == ["n0", ""]
+    assert from_json(gzip.decompress(made.body.packed))["name"] == ["n0", ""]
     left[0] = 1_000
     with pytest.raises(Unavailable, match="changed 5 times"):
         Snapshots(office).get([""])
