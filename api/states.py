@@ -118,11 +118,11 @@ class States:
         self.version = self.since = 0
 
     async def _catch_up(self) -> bool:
-        """Take some blocks in; whether there may be more at once."""
+        """Take some blocks in; whether there are more at once. What came meanwhile can wait for the next look."""
         if not self._begun:
             self.version = self.since = await asyncio.to_thread(self._beginning)
             self._begun = True
-        offset, readings = await asyncio.to_thread(self._read, self.version)
+        offset, readings, more = await asyncio.to_thread(self._read, self.version)
         if offset == self.version:
             return False
         for at, reading in readings:
@@ -130,7 +130,7 @@ class States:
         self.version = offset
         for stir in tuple(self._watchers.values()):
             stir()
-        return bool(readings)
+        return more
 
     def _beginning(self) -> int:
         head = self._reader.head()
@@ -139,21 +139,22 @@ class States:
         except Unavailable:
             return head
 
-    def _read(self, after: int) -> tuple[int, list[tuple[int, Reading]]]:
-        """Blocks after an offset as readings, and the offset they reach to.
+    def _read(self, after: int) -> tuple[int, list[tuple[int, Reading]], bool]:
+        """Blocks after an offset as readings, the offset they reach to, and whether they were too many for once.
 
         A damaged one is passed over: the history follower, which may not lose it, says so loudly.
         """
         readings: list[tuple[int, Reading]] = []
+        size = 0
         for stored in self._reader.blocks(after, _BYTES):
-            after = stored.offset
+            after, size = stored.offset, size + len(stored.body)
             try:
                 decoded = block.decode(stored.body) if stored.body else []
             except block.CorruptBlock as error:
                 _log.error("a block is damaged", offset=stored.offset, error=str(error))
                 continue
             readings += [(stored.offset, one) for one in decoded if one.entitled and not one.late]
-        return after, readings
+        return after, readings, size >= _BYTES
 
     def _take(self, version: int, reading: Reading) -> None:
         known = self._states.pop(reading.device_id, None)
