@@ -104,7 +104,7 @@ check-files: $(DONE)/dev
 check-rules: $(DONE)/dev $(DONE)/project
 	@for pack in $(wildcard rules/packs); do $(BIN)/gridwarden rules test $$pack; done
 
-check-dashboards: $(DONE)/project $(NODE_MODULES)
+check-dashboards: $(DONE)/project dashboards/dist/index.html
 	@npm run check --silent --prefix dashboards
 
 # ---- package ------------------------------------------------------------------------------------------------
