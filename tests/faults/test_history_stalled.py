@@ -1,26 +1,41 @@
 """The history stands still while telemetry goes on: alarms do not notice, memory stays flat, nothing is missing after.
 
-The short form stalls it for some seconds, the long form (``make faults``) for ten minutes at 5,000 readings/s.
+DuckDB is stopped before an append; InfluxDB fails in every way it can. The short forms take some seconds, the long ones
+(``make faults``) ten minutes at 5,000 readings/s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gridwarden.cli import bench_latency
 from simulators.load import Plan, gateway_id, lift_id
+from tests.faults.failing_influxdb import WAYS
 from tests.faults.harness import Instance, until
 
 pytestmark = pytest.mark.process
+ROOT = Path(__file__).parents[2]
 LIFTS = 7_000
 GATEWAYS = 50
 FLAT_MB = 150
 """How much core and web together may grow while blocks pile up on the disk: a share of what they hold by then."""
+DRAIN_S = 600.0
+forms = pytest.mark.parametrize(
+    ("rate", "seconds"), [(2_000, 12.0), pytest.param(5_000, 600.0, marks=pytest.mark.long)], ids=["short", "long"]
+)
 
 
 def free_port() -> int:
@@ -44,52 +59,159 @@ def resident_mb(instance: Instance) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-@pytest.mark.parametrize(
-    ("rate", "seconds"), [(2_000, 8.0), pytest.param(5_000, 600.0, marks=pytest.mark.long)], ids=["short", "long"]
-)
+@dataclass
+class Seen:
+    """What was seen while the history stood still, and after."""
+
+    sizes_mb: list[float] = field(default_factory=list)
+    complete: list[str] = field(default_factory=list)
+    histories: set[str] = field(default_factory=set)
+    """What a device's page was told about its history."""
+    behind: int = 0
+    delays: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ledger: dict[str, Any] = field(default_factory=dict)
+
+    async def look(self, instance: Instance) -> None:
+        """Every second; the client of ``instance`` gives up after ten, so nothing may wait for the history for long."""
+        while True:
+            self.sizes_mb.append(resident_mb(instance))
+            self.complete.append((await instance.ledger())["history_lag"]["complete_until"])
+            self.histories.add((await instance.get(f"/devices/{lift_id(0)}"))["history"])
+            assert (await instance.client.get("/readyz")).is_success
+            await asyncio.sleep(1)
+
+    def check(self, rate: int, seconds: float) -> None:
+        """Alarms unaffected, memory flat, nothing missing, and nothing called complete that was not."""
+        print(  # noqa: T201 - the figures of the long form
+            f"\n{rate}/s for {seconds:.0f} s: {self.behind} transactions behind,"
+            f" memory {self.sizes_mb[0]:.0f} -> {self.sizes_mb[-1]:.0f} MB, {self.delays}"
+        )
+        assert self.behind > 0
+        assert len(set(self.complete)) == 1, "an answer was called complete that was not"
+        assert self.ledger["history_lag"]["complete_until"] > self.complete[0]
+        assert all(one["missing"] == 0 and one["changes"] > 0 for one in self.delays.values())
+        assert max(self.sizes_mb) - self.sizes_mb[0] < FLAT_MB
+        assert self.ledger["stored"] == self.ledger["received"] > rate
+
+
+Stall = AbstractContextManager[Callable[[], Any]]
+"""Within it the history stands still; what it gives is true as soon as it does."""
+
+
+async def stalled(instance: Instance, port: int, folder: Path, seconds: float, stall: Callable[[], Stall]) -> Seen:
+    """Publish for ``seconds`` while the history stands still, then let it go and wait until it has everything."""
+    write_lifts(folder / "lifts.csv")
+    await instance.import_devices(folder / "lifts.csv")
+    user = {"name": "watcher", "role": "viewer", "areas": [""], "password": "a-long-password"}
+    (await instance.client.post("/api/v1/local/users", json=user)).raise_for_status()
+    token = (await instance.client.post("/api/v1/local/users/watcher/tokens", json={"name": "t"})).json()["secret"]
+    mqtt = instance.mqtt("stalled")
+    plan = Plan(host=mqtt.host, port=mqtt.port, client_id="stalled", username=mqtt.username, password=mqtt.password,
+                lifts=LIFTS, gateways=GATEWAYS)  # fmt: skip
+    seen = Seen()
+    with stall() as stands_still:
+        measuring = asyncio.create_task(
+            bench_latency.measure(plan, f"http://127.0.0.1:{port}", token, seconds, lambda _share, _note: None)
+        )
+        await until("the history stands still", stands_still)
+        looking = asyncio.create_task(seen.look(instance))
+        seen.delays = {leaf: one.facts() for leaf, one in (await measuring).items()}
+        seen.behind = (await instance.ledger())["history_lag"]["transactions"]
+        if looking.done():
+            looking.result()
+        looking.cancel()
+    seen.ledger = await instance.drained(DRAIN_S)
+    return seen
+
+
+def instance_of(folder: Path, port: int, **environment: str) -> Instance:
+    return Instance(folder, "--port", str(port), GRIDWARDEN_EMBEDDED__STORE_BYTES=str(2**30), **environment)
+
+
+@forms
 async def test_alarms_go_on_and_the_history_catches_up_in_order(
     rate: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_latency, "READINGS_PER_S", rate)
     port = free_port()
-    instance = Instance(tmp_path / "instance", "--port", str(port), GRIDWARDEN_EMBEDDED__STORE_BYTES=str(2**30))
-    write_lifts(tmp_path / "lifts.csv")
+    instance = instance_of(tmp_path / "instance", port)
     async with instance.running():
-        await instance.import_devices(tmp_path / "lifts.csv")
-        user = {"name": "watcher", "role": "viewer", "areas": [""], "password": "a-long-password"}
-        (await instance.client.post("/api/v1/local/users", json=user)).raise_for_status()
-        token = (await instance.client.post("/api/v1/local/users/watcher/tokens", json={"name": "t"})).json()["secret"]
-        mqtt = instance.mqtt("stalled")
-        plan = Plan(host=mqtt.host, port=mqtt.port, client_id="stalled", username=mqtt.username,
-                    password=mqtt.password, lifts=LIFTS, gateways=GATEWAYS)  # fmt: skip
-        sizes: list[float] = []
-        complete: list[str] = []
+        seen = await stalled(
+            instance, port, tmp_path, seconds, lambda: instance.failpoint("history.before", 3, tmp_path / "points")
+        )
+    seen.check(rate, seconds)
 
-        async def look() -> None:
-            while True:
-                sizes.append(resident_mb(instance))
-                complete.append((await instance.ledger())["history_lag"]["complete_until"])
-                await asyncio.sleep(1)
 
-        with instance.failpoint("history.before", 3, tmp_path / "points") as paused:
-            measuring = asyncio.create_task(
-                bench_latency.measure(plan, f"http://127.0.0.1:{port}", token, seconds, lambda _share, _note: None)
-            )
-            await until("the history stands still", paused)
-            looking = asyncio.create_task(look())
-            delays = await measuring
-            behind = (await instance.ledger())["history_lag"]["transactions"]
-            looking.cancel()
-        ledger = await instance.drained(120)
-        at_rest = (await instance.ledger())["history_lag"]["complete_until"]
+# --- InfluxDB -------------------------------------------------------------------------------------------------------
 
-    facts = {leaf: one.facts() for leaf, one in delays.items()}
-    print(  # noqa: T201 - the figures of the long form
-        f"\n{rate}/s for {seconds:.0f} s: {behind} transactions behind, memory {sizes[0]:.0f} -> {sizes[-1]:.0f} MB, {facts}"
-    )
-    assert behind > 0
-    assert len(set(complete)) == 1, "an answer was called complete that was not"
-    assert at_rest > complete[0]
-    assert all(one["missing"] == 0 and one["changes"] > 0 for one in facts.values())
-    assert max(sizes) - sizes[0] < FLAT_MB
-    assert ledger["stored"] == ledger["received"] > rate
+
+class FailingInfluxDB:
+    """``failing_influxdb.py`` at work."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.faults.failing_influxdb"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+
+    def tell(self, word: str) -> dict[str, Any]:
+        """Let it fail or work, or ask for its account."""
+        with urllib.request.urlopen(f"{self.url}/control/{word}", timeout=30) as answer:  # noqa: S310 - our own server
+            account: dict[str, Any] = json.load(answer)
+        return account
+
+    @contextmanager
+    def failing(self) -> Iterator[Callable[[], Any]]:
+        """Fail within the block; gives what tells whether a write has failed."""
+        self.tell("fail")
+        try:
+            yield lambda: any(what.startswith("write") for what in self.tell("account")["failed"])
+        finally:
+            self.tell("work")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def influxdb() -> Iterator[FailingInfluxDB]:
+    server = FailingInfluxDB()
+    yield server
+    server.end()
+
+
+@forms
+async def test_the_same_with_an_influxdb_that_fails_in_every_way(
+    rate: int, seconds: float, influxdb: FailingInfluxDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_latency, "READINGS_PER_S", rate)
+    port = free_port()
+    settings = {
+        "kind": "influxdb",
+        "url": influxdb.url,
+        "org": "o",
+        "bucket": "b",
+        "token": "the-token",
+        "timeout_s": "1",
+    }
+    told = {f"GRIDWARDEN_HISTORY__{name.upper()}": value for name, value in settings.items()}
+    instance = instance_of(tmp_path / "instance", port, **told)
+    async with instance.running():
+        await until("something was followed", lambda: followed(instance))
+        seen = await stalled(instance, port, tmp_path, seconds, influxdb.failing)
+    account = influxdb.tell("account")
+    print(f"\n{account}")  # noqa: T201 - as above
+    seen.check(rate, seconds)
+    assert seen.histories == {"unavailable"}
+    failed = [what.split() for what in account["failed"]]
+    for asked in ("write", "query"):  # the pauses between tries leave the short form no time for all
+        ways = {how for what, how in failed if what == asked}
+        assert len(ways) >= (len(WAYS) if seconds > 60 else 3)
+    assert account["points"] == seen.ledger["stored"]
+    assert account["taken"] - account["again"] == account["points"], "a reading came after a later one of its device"
+
+
+async def followed(instance: Instance) -> bool:
+    """Whether the history has been found to work."""
+    return bool((await instance.ledger())["history_lag"]["complete_until"] > "1971")

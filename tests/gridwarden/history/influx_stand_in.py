@@ -215,9 +215,9 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, memory: StandIn, port: int = 0) -> None:
+    def __init__(self, memory: StandIn, port: int = 0, handler: type[BaseHTTPRequestHandler] | None = None) -> None:
         self.memory = memory
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(("127.0.0.1", port), handler or Handler)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -328,11 +328,11 @@ def half(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
     return True
 
 
-def silence(until: threading.Event) -> Fault:
-    """No answer before ``until`` is set."""
+def silence(until: threading.Event, longest_s: float = 20) -> Fault:
+    """No answer before ``until`` is set, and none then."""
 
     def fault(handler: BaseHTTPRequestHandler, body: bytes) -> bool:
-        until.wait(20)
+        until.wait(longest_s)
         handler.close_connection = True
         return True
 
