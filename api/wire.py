@@ -13,7 +13,7 @@ from gridwarden.records import rows
 from rules.rule import RuleSet
 
 Json = dict[str, Any]
-_ALARM_HIDDEN = frozenset({"wake_at_ms", "clear_since_ms", "scope"})
+_ALARM_HIDDEN = frozenset({"wake_at_ms", "clear_since_ms", "scope", "memory", "rule_shape"})
 _EVENT_HIDDEN = frozenset({"incident_key"})
 
 

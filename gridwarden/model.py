@@ -151,7 +151,7 @@ class Alarm:
     rule_id: str
     rule_version: str
     scope: str
-    """What it stands for: a device id (later also an area code)."""
+    """What it stands for: a device id, or what a rule of another type groups by, such as ``building:B-17``."""
     device_id: str
     kind: str
     area: str
@@ -178,6 +178,16 @@ class Alarm:
     note: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
     """The values, previous values and quality that made it pending (and, from then on, fire)."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What its rule keeps between readings: times counted, the stage of a sequence. For the rule's eyes only."""
+    rule_shape: str = ""
+    """Short hash of the rule without its thresholds: while it stays, a changed rule goes on with this alarm."""
+    flapping: bool = False
+    """It fired so often that it now stands as one alarm until it has been quiet for long enough."""
+    shadow: bool = False
+    """Of a rule on trial: recorded, told to nobody."""
+    quieted_by: str = ""
+    """Why it is told to nobody at the moment (``silence:…``, ``inhibited:…``, ``shelved`` …); empty: it is told."""
     event_id: str | None = None
     revision: int = 1
 
@@ -187,6 +197,8 @@ class EventState(StrEnum):
 
     OPEN = "open"
     CLOSED = "closed"
+    MERGED = "merged"
+    """A later case has adopted it: see ``merged_into``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +228,8 @@ class GridEvent:
     closed_at_ms: int | None = None
     closed_by: str | None = None
     closing_note: str = ""
+    merged_into: str | None = None
+    """The event that adopted this one; its number is kept, its clocks stand still."""
     revision: int = 1
 
 
@@ -227,7 +241,9 @@ class Operation(StrEnum):
     ALARM_RESOLVED = "alarm.resolved"
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
     ALARM_CONFIRMED = "alarm.confirmed"
+    ALARM_SEVERITY = "alarm.severity"
     EVENT_CLOSED = "event.closed"
+    EVENT_MERGED = "event.merged"
     REGISTRY_CHANGED = "registry.changed"
     RULES_LOADED = "rules.loaded"
 

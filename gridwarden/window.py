@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b85decode, b85encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,10 @@ class Window:
     keys: RecentKeys = field(default_factory=RecentKeys)
     stranger: bool = False
     """Of a device that was not registered, or of a gateway not entitled to it, when it was first heard."""
+    received_at_ms: int = -1
+    """When it was last heard, on our own clock."""
+    known_at_ms: dict[str, int] = field(default_factory=dict)
+    """For the fields whose rate is asked for: device time of their latest known value."""
 
     def knows(self, reading: Reading) -> bool:
         """Whether this very reading was taken before (a duplicate)."""
@@ -111,17 +115,35 @@ class Window:
             return reading.occurred_at_ms < self.occurred_at_ms
         return reading.seq is not None and reading.seq < self.seq
 
-    def observe(self, reading: Reading) -> None:
-        """Take ``reading`` in; a late one leaves its key and nothing else."""
+    def observe(self, reading: Reading, rated: Collection[str] = ()) -> None:
+        """Take ``reading`` in; a late one leaves its key, and that the device was heard.
+
+        Args:
+            reading: a reading of this device.
+            rated: fields whose rate per minute is to lie in ``previous``, under :func:`rate_name`.
+        """
         if reading.keyed:
             self.keys.put(reading.key, reading.occurred_at_ms, reading.received_at_ms)
+        self.received_at_ms = max(self.received_at_ms, reading.received_at_ms)
         if reading.late:
             return
         values = self.values
         self.previous = {name: values.get(name) for name in reading.values}
+        for name in rated:
+            self._rate(name, reading)
         values.update(reading.values)
         self.occurred_at_ms = reading.occurred_at_ms
         self.seq = -1 if reading.seq is None else reading.seq
+
+    def _rate(self, name: str, reading: Reading) -> None:
+        """How fast a field changes, between its last two known values; both lie in ``values`` and ``known_at_ms``."""
+        value, before = reading.values.get(name), self.values.get(name)
+        if not _is_number(value):
+            return
+        minutes = (reading.occurred_at_ms - self.known_at_ms.get(name, reading.occurred_at_ms)) / 60_000
+        if minutes > 0 and _is_number(before):
+            self.previous[rate_name(name)] = (float(value) - float(before)) / minutes  # type: ignore[arg-type]
+        self.known_at_ms[name] = reading.occurred_at_ms
 
     def before(self, name: str) -> Value:
         """The value of field ``name`` before the last reading."""
@@ -130,10 +152,22 @@ class Window:
     def dump(self) -> list[Any]:
         """Plain values for a snapshot shard."""
         keys = b85encode(bytes(self.keys)).decode()
-        return [self.values, self.previous, self.occurred_at_ms, self.seq, keys, self.stranger]
+        return [
+            self.values, self.previous, self.occurred_at_ms, self.seq, keys, self.stranger, self.received_at_ms,
+            self.known_at_ms,
+        ]  # fmt: skip
 
     @classmethod
     def load(cls, dumped: list[Any]) -> Window:
-        """The inverse of :meth:`dump`."""
-        values, previous, occurred_at_ms, seq, packed, stranger = dumped
-        return cls(values, previous, occurred_at_ms, seq, RecentKeys(b85decode(packed)), stranger)
+        """The inverse of :meth:`dump`; dumps of older versions end earlier."""
+        values, previous, occurred_at_ms, seq, packed, *others = dumped
+        return cls(values, previous, occurred_at_ms, seq, RecentKeys(b85decode(packed)), *others)
+
+
+def rate_name(field_name: str) -> str:
+    """Under which name the rate of a field lies among the previous values; no field can have it."""
+    return f"{field_name}/min"
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

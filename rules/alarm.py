@@ -9,8 +9,16 @@ old readings does not fire by timer before the newer ones are read.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from gridwarden.model import Alarm, AlarmState, Operation, Outcome
+from gridwarden.model import Alarm, AlarmState, Operation, Outcome, Severity
+from rules import pending
+from rules.pending import Flapping, LevelSeen, Look, Terms
+
+__all__ = [
+    "Flapping", "LevelSeen", "Look", "Terms", "Transition", "acknowledge", "confirm", "deadline_ms", "retire", "rewake",
+    "step",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,59 +33,58 @@ class Transition:
     """A pending alarm that never fired: its row is deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holds:
-    """How long a rule waits, in milliseconds."""
-
-    fire_ms: int
-    """``for``: how long the condition must have held."""
-    clear_ms: int
-    """``clear_for``: how long the clear condition must have held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one reading, or the passing of time, says about an alarm."""
-
-    breached: bool | None
-    """Whether the condition holds; ``None`` is unknown."""
-    over: bool | None
-    """Whether the clear condition holds; ``None`` is unknown."""
-    at_ms: int
-    """Rule time."""
-    received_at_ms: int
-    """Our own clock."""
+def deadline_ms(alarm: Alarm, terms: Terms) -> int | None:
+    """The rule time at which the passing of time alone changes something; ``None`` when it does not."""
+    due = _due_ms(alarm, terms)
+    if alarm.state is not AlarmState.PENDING:
+        return due
+    if due is not None:
+        return None if terms.by_readings else due
+    expiry = pending.expiry_ms(alarm, terms)
+    return None if expiry is None else expiry + 1
 
 
-def deadline_ms(alarm: Alarm, holds: Holds) -> int | None:
-    """The rule time at which the running hold is over; ``None`` when none runs."""
+def _due_ms(alarm: Alarm, terms: Terms) -> int | None:
+    """The rule time at which the alarm fires, or its clear hold is over."""
     if alarm.state is AlarmState.PENDING:
-        return alarm.pending_at_ms + holds.fire_ms
+        return pending.due_ms(alarm, terms)
     if alarm.state is AlarmState.FIRING and alarm.clear_since_ms is not None and alarm.cleared_at_ms is None:
-        return alarm.clear_since_ms + holds.clear_ms
+        clear_ms = max(terms.clear_ms, terms.flapping.quiet_ms) if alarm.flapping and terms.flapping else terms.clear_ms
+        return max(alarm.clear_since_ms + clear_ms, (alarm.fired_at_ms or 0) + terms.min_firing_ms)
     return None
 
 
-def step(alarm: Alarm, look: Look, holds: Holds) -> list[Transition]:
-    """What becomes of ``alarm`` after ``look``: first the hold that ran out before it, then what it says itself.
+def step(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
+    """What becomes of ``alarm`` after ``look``: first what ran out before it, then what it says itself.
 
     A hold that ran out counts even where the look itself says the contrary: nothing before it broke the hold.
     """
-    transitions: list[Transition] = []
-    due = deadline_ms(alarm, holds)
-    if due is not None and look.at_ms >= due:
-        transitions.append(_fire(alarm, due) if alarm.state is AlarmState.PENDING else _clear(alarm, due))
+    transitions = _run_out(alarm, look, terms)
+    if transitions:
         alarm = transitions[-1].alarm
     match alarm.state:
-        case AlarmState.INACTIVE if look.breached:
-            transitions.append(_begin(alarm, look, holds))
-        case AlarmState.PENDING if look.breached is False:
-            transitions.append(Transition(_next(alarm, state=AlarmState.INACTIVE, wake_at_ms=None), None, True))
-        case AlarmState.FIRING if look.breached:
-            transitions += _go_on(alarm)
-        case AlarmState.FIRING if look.over and alarm.clear_since_ms is None:
-            transitions.append(_begin_to_clear(alarm, look, holds))
+        case AlarmState.INACTIVE if look.breached or look.begins:
+            if not transitions:  # what was forgotten just now had an identity of its own
+                transitions += _begin(alarm, look, terms)
+        case AlarmState.PENDING:
+            transitions += _wait(alarm, look, terms)
+        case AlarmState.FIRING:
+            transitions += _stand(alarm, look, terms)
     return transitions
+
+
+def _run_out(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
+    """What the time up to ``look`` has brought about."""
+    due = _due_ms(alarm, terms)
+    if due is not None and look.at_ms >= due:
+        if alarm.state is AlarmState.FIRING:
+            return [_clear(alarm, due)]
+        return [] if terms.by_readings and not look.breached else [_fire(alarm, due, terms)]
+    if alarm.state is AlarmState.PENDING:
+        expiry = pending.expiry_ms(alarm, terms)
+        if expiry is not None and look.at_ms > expiry:
+            return [_forget(alarm)]
+    return []
 
 
 def confirm(alarm: Alarm, by: str, at_ms: int, outcome: Outcome, note: str, *, can_clear: bool = True) -> Transition:
@@ -98,27 +105,91 @@ def acknowledge(alarm: Alarm, by: str, at_ms: int, note: str) -> Transition:
     return Transition(alarm, Operation.ALARM_ACKNOWLEDGED)
 
 
-def retire(alarm: Alarm, at_ms: int) -> Transition:
-    """End an alarm whose rule no longer exists."""
+def retire(alarm: Alarm, at_ms: int, reason: str = "rule_gone") -> Transition:
+    """End an alarm whose rule no longer exists, or is no longer the rule it was; ``reason`` goes into its evidence."""
     if alarm.state is AlarmState.PENDING:
-        return Transition(_next(alarm, state=AlarmState.INACTIVE, wake_at_ms=None), None, True)
-    return _resolve(_next(alarm), at_ms)
+        return _forget(alarm)
+    return _resolve(_next(alarm, evidence={**alarm.evidence, "ended_by": reason}), at_ms)
 
 
-def _next(alarm: Alarm, **changes: object) -> Alarm:
-    return replace(alarm, revision=alarm.revision + 1, **changes)  # type: ignore[arg-type]
+def rewake(alarm: Alarm, terms: Terms, now_ms: int) -> Alarm:
+    """``alarm`` under other terms: when to look at it again, on our own clock."""
+    deadline = deadline_ms(alarm, terms)
+    wake_at_ms = None if deadline is None else max(now_ms, deadline + alarm.memory.get("clock_ms", 0))
+    return alarm if wake_at_ms == alarm.wake_at_ms else replace(alarm, wake_at_ms=wake_at_ms)
 
 
-def _begin(alarm: Alarm, look: Look, holds: Holds) -> Transition:
-    alarm = replace(alarm, pending_at_ms=look.at_ms)
-    if holds.fire_ms == 0:
-        return _fire(alarm, look.at_ms)
-    wake_at_ms = look.received_at_ms + holds.fire_ms
-    return Transition(_next(alarm, state=AlarmState.PENDING, wake_at_ms=wake_at_ms), None)
+def _next(alarm: Alarm, **changes: Any) -> Alarm:
+    return replace(alarm, revision=alarm.revision + 1, **changes)
 
 
-def _fire(alarm: Alarm, at_ms: int) -> Transition:
-    return Transition(_next(alarm, state=AlarmState.FIRING, fired_at_ms=at_ms, wake_at_ms=None), Operation.ALARM_FIRED)
+def _waiting(alarm: Alarm, look: Look, terms: Terms) -> Alarm:
+    """``alarm`` with the time to wake it; what our clock is ahead of the rule's is kept for the next rule change."""
+    clock_ms = look.received_at_ms - look.at_ms
+    if alarm.memory.get("clock_ms", 0) != clock_ms:
+        alarm = replace(alarm, memory={**alarm.memory, "clock_ms": clock_ms})
+    deadline = deadline_ms(alarm, terms)
+    wake_at_ms = None if deadline is None else look.received_at_ms + max(0, deadline - look.at_ms)
+    return _next(alarm, wake_at_ms=wake_at_ms)
+
+
+def _begin(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
+    memory = {**alarm.memory, **pending.begin(look, terms)}
+    alarm = replace(alarm, state=AlarmState.PENDING, pending_at_ms=look.at_ms, memory=memory)
+    alarm = replace(alarm, severity=_severity(alarm, look))
+    due = pending.due_ms(alarm, terms)
+    if due is not None and look.at_ms >= due:
+        return [_fire(alarm, due, terms)]
+    return [Transition(_waiting(alarm, look, terms), None)]
+
+
+def _wait(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
+    after = pending.go_on(alarm, look, terms)
+    if after is None:
+        return [_forget(alarm)]
+    after = replace(after, severity=_severity(after, look)) if look.levels else after
+    due = pending.due_ms(after, terms)
+    if after is not alarm and due is not None and look.at_ms >= due:
+        return [_fire(after, due, terms)]
+    return [] if after is alarm or after == alarm else [Transition(_waiting(after, look, terms), None)]
+
+
+def _stand(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
+    """A firing alarm: its severity, and whether it is over."""
+    transitions: list[Transition] = []
+    severity = _severity(alarm, look)
+    if severity is not alarm.severity:
+        alarm = _next(alarm, severity=severity)
+        transitions.append(Transition(alarm, Operation.ALARM_SEVERITY))
+    if look.breached:
+        transitions += _go_on(alarm)
+    elif look.over and alarm.clear_since_ms is None:
+        transitions.append(_begin_to_clear(alarm, look, terms))
+    return transitions
+
+
+def _severity(alarm: Alarm, look: Look) -> Severity:
+    """It rises at once to the worst level that is true, and falls only where the level it has is reset."""
+    if look.severity is None:
+        return alarm.severity
+    worst = next((level.severity for level in reversed(look.levels) if level.when), look.severity)
+    if worst.rank <= alarm.severity.rank:
+        return worst
+    present = next((level for level in look.levels if level.severity is alarm.severity), None)
+    return worst if present is None or present.reset else alarm.severity
+
+
+def _fire(alarm: Alarm, at_ms: int, terms: Terms) -> Transition:
+    alarm = _next(alarm, state=AlarmState.FIRING, fired_at_ms=at_ms, wake_at_ms=None)
+    if terms.flapping is not None:
+        fires = [*(fired for fired in alarm.memory.get("fires", ()) if fired > at_ms - terms.flapping.within_ms), at_ms]
+        is_flapping = len(fires) >= terms.flapping.count
+        alarm = replace(alarm, memory={**alarm.memory, "fires": fires}, flapping=is_flapping)
+    return Transition(alarm, Operation.ALARM_FIRED)
+
+
+def _forget(alarm: Alarm) -> Transition:
+    return Transition(_next(alarm, state=AlarmState.INACTIVE, wake_at_ms=None), None, True)
 
 
 def _go_on(alarm: Alarm) -> list[Transition]:
@@ -128,13 +199,14 @@ def _go_on(alarm: Alarm) -> list[Transition]:
     return [Transition(_next(alarm, clear_since_ms=None, cleared_at_ms=None, wake_at_ms=None), None)]
 
 
-def _begin_to_clear(alarm: Alarm, look: Look, holds: Holds) -> Transition:
+def _begin_to_clear(alarm: Alarm, look: Look, terms: Terms) -> Transition:
     # A reading from before the due time can come after the timer fired; nothing ends before it began.
     since_ms = max(look.at_ms, alarm.fired_at_ms or look.at_ms)
-    if holds.clear_ms == 0:
-        return _clear(replace(alarm, clear_since_ms=since_ms), since_ms)
-    wake_at_ms = look.received_at_ms + holds.clear_ms
-    return Transition(_next(alarm, clear_since_ms=since_ms, wake_at_ms=wake_at_ms), None)
+    alarm = replace(alarm, clear_since_ms=since_ms)
+    due = _due_ms(alarm, terms)
+    if due is not None and since_ms >= due:
+        return _clear(alarm, since_ms)
+    return Transition(_waiting(alarm, look, terms), None)
 
 
 def _clear(alarm: Alarm, at_ms: int) -> Transition:

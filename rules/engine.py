@@ -5,8 +5,9 @@ after a restart. Which readings are judged, and how:
 
 - a reading of a registered device: every rule of its kind, on the device's window
 - of an unregistered one (kind guessed): its life-safety rules only; alarms are ``unverified``
-- a late one, or one whose gateway is not entitled: life-safety rules only, on the reading's own values alone; it can
-  start and fire an alarm and never clears one. An unentitled one has a scope of its own, apart from the device's.
+- a late one: the rules that say ``late: evaluate`` (life-safety rules always do), on the reading's own values alone;
+  it can start and fire an alarm and never clears one
+- one whose gateway is not entitled: life-safety rules only, in the same way, with a scope of its own
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 
 from gridwarden.model import FOREIGN, Alarm, AlarmState, Device, Operation, Outcome, Reading
 from gridwarden.window import Window
-from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, step
+from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, rewake, step
 from rules.facts import NOTHING_BEFORE, Facts
 from rules.rule import Rule, RuleSet
+from rules.written import Late
 
 _SPARE_TIMERS = 1000
 """Timers that no longer count may pile up to this many before they are swept out."""
@@ -36,31 +38,65 @@ class Engine:
     """
 
     def __init__(self, rules: RuleSet, *, unverified_limit: int = 50) -> None:
-        self._rules = {rule.id: rule for rule in rules if rule.enabled}
-        self._of_kind: dict[str, tuple[Rule, ...]] = _by_kind(self._rules.values())
-        self._life_safety = _by_kind(rule for rule in self._rules.values() if rule.life_safety)
         self._unverified_limit = unverified_limit
+        self._use(rules)
         self._alarms: dict[str, Alarm] = {}
         self._of_scope: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Scope to rule id to alarm id."""
         self._timers: list[tuple[int, str]] = []
-        self._gone: list[Alarm] = []
-        """Restored alarms whose rule no longer exists."""
+        self._strays: dict[str, Alarm] = {}
+        """Restored alarms whose rule is gone or another by now; :meth:`advance` settles them."""
+        self._fires: dict[tuple[str, str], list[int]] = {}
+        """By scope and rule that knows flapping: when its last alarms fired."""
         self._unverified: Counter[str] = Counter()
         self.evaluations = 0
         """Evaluations of a rule on a reading done so far."""
         self.unverified_suppressed = 0
         """Unverified alarms that did not start because their gateway had too many."""
 
+    def _use(self, rules: RuleSet) -> None:
+        self._rules = {rule.id: rule for rule in rules if rule.enabled}
+        self._of_kind: dict[str, tuple[Rule, ...]] = _by_kind(self._rules.values())
+        self._life_safety = _by_kind(rule for rule in self._rules.values() if rule.life_safety)
+        self._of_late = _by_kind(rule for rule in self._rules.values() if rule.late is Late.EVALUATE)
+
     def restore(self, alarms: Iterable[Alarm]) -> None:
-        """Go on with the pending and firing alarms of the records; others are passed over."""
-        for alarm in alarms:
-            if alarm.state not in (AlarmState.PENDING, AlarmState.FIRING):
+        """Go on with the alarms of the records: the pending and firing ones, and how often the resolved ones fired."""
+        for alarm in sorted(alarms, key=lambda alarm: alarm.pending_at_ms):
+            rule = self._rules.get(alarm.rule_id)
+            if alarm.state is AlarmState.RESOLVED:
+                self._remember_fires(alarm)
                 continue
-            if alarm.rule_id in self._rules:
+            if rule is None or rule.version != alarm.rule_version:
+                self._strays[alarm.alarm_id] = alarm
+            if rule is not None and _goes_on(alarm, rule):
                 self._keep(alarm)
+
+    def reload(self, rules: RuleSet, now_ms: int) -> list[Transition]:
+        """Go on with other rules.
+
+        An alarm whose rule kept its shape (other thresholds, times, names) goes on under the new version; a life-safety
+        alarm that fires does so whatever its rule became, since a fire is not edited away. Others end visibly.
+        """
+        self._use(rules)
+        active = list(self._alarms.values())
+        return self._settle((alarm for alarm in active if not self._is_current(alarm)), now_ms)
+
+    def _is_current(self, alarm: Alarm) -> bool:
+        rule = self._rules.get(alarm.rule_id)
+        return rule is not None and rule.version == alarm.rule_version
+
+    def _settle(self, alarms: Iterable[Alarm], now_ms: int) -> list[Transition]:
+        """Alarms of rules that are gone or changed: each goes on or ends."""
+        transitions: list[Transition] = []
+        for alarm in alarms:
+            rule = self._rules.get(alarm.rule_id)
+            if rule is not None and _goes_on(alarm, rule):
+                transitions.append(_under(rule, alarm, now_ms))
             else:
-                self._gone.append(alarm)
+                transitions.append(retire(alarm, now_ms, "rule_changed" if rule else "rule_gone"))
+            self._take(transitions[-1:])
+        return transitions
 
     def decide(self, reading: Reading, window: Window, device: Device | None) -> list[Transition]:
         """What ``reading`` changes; ``window`` has observed it already."""
@@ -75,32 +111,33 @@ class Engine:
         self.evaluations += len(rules)
         transitions: list[Transition] = []
         for rule in rules:
-            breached = rule.when.evaluate(values, previous, attributes)
+            begins = rule.begins(values, previous, attributes)
             if active is not None and rule.id in active:
                 facts = Facts(reading, values, previous, device)
-                transitions += self._go_on(self._alarms[active[rule.id]], rule, breached, facts)
-            elif breached:
+                transitions += self._go_on(self._alarms[active[rule.id]], rule, facts)
+            elif begins:
                 transitions += self._start(rule, Facts(reading, values, previous, device))
         return transitions
 
     def advance(self, now_ms: int) -> list[Transition]:
         """What the passing of time changes: holds that ran out by ``now_ms`` of our own clock."""
-        transitions = [retire(alarm, now_ms) for alarm in self._gone]
-        self._gone.clear()
+        strays = [self._alarms.get(alarm_id, alarm) for alarm_id, alarm in self._strays.items()]
+        transitions = self._settle(strays, now_ms)
+        self._strays.clear()
         while self._timers and self._timers[0][0] <= now_ms:
             wake_at_ms, alarm_id = heapq.heappop(self._timers)
             alarm = self._alarms.get(alarm_id)
             if alarm is None or alarm.wake_at_ms != wake_at_ms:
                 continue
-            holds = self._rules[alarm.rule_id].holds
-            due_ms = deadline_ms(alarm, holds)
+            terms = self._rules[alarm.rule_id].terms
+            due_ms = deadline_ms(alarm, terms)
             if due_ms is not None:
-                transitions += self._take(step(alarm, Look(None, None, due_ms, now_ms), holds))
+                transitions += self._take(step(alarm, Look(None, None, due_ms, now_ms), terms))
         return transitions
 
     def next_wake_ms(self) -> int | None:
         """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
-        if self._gone:
+        if self._strays:
             return 0
         while self._timers:
             wake_at_ms, alarm_id = self._timers[0]
@@ -146,7 +183,8 @@ class Engine:
         return self._alarms.get(alarm_id)
 
     def _decide_alone(self, reading: Reading, window: Window, device: Device | None) -> list[Transition]:
-        rules = self._life_safety.get(reading.kind, ())
+        of_kind = self._of_late if reading.verified else self._life_safety
+        rules = of_kind.get(reading.kind, ())
         self.evaluations += len(rules)
         facts = Facts(reading, reading.values, NOTHING_BEFORE, device)
         transitions: list[Transition] = []
@@ -164,20 +202,19 @@ class Engine:
         may_forget = not facts.reading.late and not facts.reading.entitled
         if alarm.state is not AlarmState.PENDING or (not breached and not may_forget):
             return []
-        return self._look(alarm, rule, breached, None, facts)
+        return self._look(alarm, rule, facts.look(rule, breached, None), facts)
 
-    def _go_on(self, alarm: Alarm, rule: Rule, breached: bool | None, facts: Facts) -> list[Transition]:
-        over = rule.clear.evaluate(facts.values, facts.previous, facts.attributes)
-        transitions = self._look(alarm, rule, breached, over, facts)
-        if breached and transitions and transitions[-1].alarm.state is AlarmState.RESOLVED:
+    def _go_on(self, alarm: Alarm, rule: Rule, facts: Facts) -> list[Transition]:
+        seen = facts.seen
+        look = facts.look(rule, rule.breached(*seen), rule.over(*seen))
+        transitions = self._look(alarm, rule, look, facts)
+        if look.begins and transitions and transitions[-1].alarm.state in (AlarmState.RESOLVED, AlarmState.INACTIVE):
             transitions += self._start(rule, facts)  # it was over before this reading, which is news
         return transitions
 
-    def _look(
-        self, alarm: Alarm, rule: Rule, breached: bool | None, over: bool | None, facts: Facts
-    ) -> list[Transition]:
-        transitions = step(alarm, facts.look(rule, breached, over), rule.holds)
-        if breached:
+    def _look(self, alarm: Alarm, rule: Rule, look: Look, facts: Facts) -> list[Transition]:
+        transitions = step(alarm, look, rule.terms)
+        if look.breached:
             transitions = [_refreshed(transition, rule, facts) for transition in transitions]
         return self._take(transitions)
 
@@ -186,7 +223,9 @@ class Engine:
         if not reading.verified and self._unverified[reading.gateway] >= self._unverified_limit:
             self.unverified_suppressed += 1
             return []
-        return self._take(step(facts.inactive(rule), facts.look(rule, True, None), rule.holds))
+        look = facts.look(rule, rule.breached(*facts.seen), None)
+        alarm = facts.inactive(rule, self._fires.get((reading.scope, rule.id), ()))
+        return self._take(step(alarm, look, rule.terms))
 
     def _firing(self, alarm_id: str) -> Alarm | None:
         alarm = self._alarms.get(alarm_id)
@@ -200,7 +239,12 @@ class Engine:
                 self._keep(alarm)
             else:
                 self._drop(alarm)
+                self._remember_fires(alarm)
         return transitions
+
+    def _remember_fires(self, alarm: Alarm) -> None:
+        if alarm.memory.get("fires"):
+            self._fires[alarm.scope, alarm.rule_id] = alarm.memory["fires"]
 
     def _keep(self, alarm: Alarm) -> None:
         before = self._alarms.get(alarm.alarm_id)
@@ -239,6 +283,19 @@ def _by_kind(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
     for rule in rules:
         by_kind[rule.kind].append(rule)
     return {kind: tuple(of_kind) for kind, of_kind in by_kind.items()}
+
+
+def _goes_on(alarm: Alarm, rule: Rule) -> bool:
+    is_fire = alarm.life_safety and alarm.state is AlarmState.FIRING
+    return alarm.rule_shape in {rule.shape, ""} or is_fire
+
+
+def _under(rule: Rule, alarm: Alarm, now_ms: int) -> Transition:
+    """``alarm`` under a new version of its rule."""
+    alarm = replace(
+        alarm, rule_version=rule.version, rule_shape=rule.shape, latched=rule.latched, revision=alarm.revision + 1
+    )
+    return Transition(rewake(alarm, rule.terms, now_ms), None)
 
 
 def _refreshed(transition: Transition, rule: Rule, facts: Facts) -> Transition:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from gridwarden.model import Alarm, AlarmState, Device, Reading, Value
-from rules.alarm import Look
-from rules.rule import Rule, RuleClock
+from rules.alarm import LevelSeen, Look
+from rules.rule import Rule
+from rules.written import RuleClock
 
 
 class _NothingBefore(dict[str, Value]):
@@ -43,7 +44,19 @@ class Facts:
         """What this reading says of ``rule``, on the rule's clock."""
         reading = self.reading
         at_ms = reading.occurred_at_ms if rule.clock is RuleClock.OCCURRED else reading.received_at_ms
-        return Look(breached, over, at_ms, reading.received_at_ms)
+        begins = breached if rule.first is None else rule.first.evaluate(*self.seen)
+        if not rule.levels:
+            return Look(breached, over, at_ms, reading.received_at_ms, begins)
+        levels = tuple(
+            LevelSeen(level.severity, level.when.evaluate(*self.seen), level.reset.evaluate(*self.seen))
+            for level in rule.levels
+        )
+        return Look(breached, over, at_ms, reading.received_at_ms, begins, rule.severity, levels)
+
+    @property
+    def seen(self) -> tuple[Mapping[str, Value], Mapping[str, Value], Mapping[str, Any]]:
+        """What conditions are evaluated on."""
+        return self.values, self.previous, self.attributes
 
     def denies(self, rule: Rule, present: Mapping[str, Value], before: Mapping[str, Value]) -> bool:
         """Whether the device's present state contradicts a hold that this late reading would begin in the past.
@@ -51,7 +64,7 @@ class Facts:
         A hold cannot be proved by one old reading; where newer ones say that the condition is over, each late
         reading of a lift between two floors would else become an entrapment.
         """
-        if not self.reading.entitled or rule.holds.fire_ms == 0:
+        if not self.reading.entitled or rule.terms.fire_ms == 0:
             return False
         return rule.when.evaluate(present, before, self.attributes) is False
 
@@ -66,8 +79,8 @@ class Facts:
             "gateway": self.reading.gateway,
         }
 
-    def inactive(self, rule: Rule) -> Alarm:
-        """The alarm that this reading would begin, before its first step."""
+    def inactive(self, rule: Rule, fires: Sequence[int] = ()) -> Alarm:
+        """The alarm that this reading would begin, before its first step; ``fires``: when its like fired lately."""
         reading, scope = self.reading, self.reading.scope
         return Alarm(
             alarm_id=alarm_id(rule.id, scope, reading),
@@ -84,6 +97,9 @@ class Facts:
             life_safety=rule.life_safety,
             unverified=not reading.verified,
             evidence=self.evidence(rule),
+            memory={"fires": list(fires)} if fires else {},
+            rule_shape=rule.shape,
+            shadow=rule.shadow,
             revision=0,
         )
 

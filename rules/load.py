@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
-from rules.rule import MAX_RULES, Rule, RuleSet, WrittenRule, WrittenRules, make_rule
+from rules.rule import Rule, RuleSet, make_rule
+from rules.written import MAX_RULES, WrittenRule, WrittenRules
 
 MAX_FILE_BYTES = 2**20
 MAX_FILES = 1000

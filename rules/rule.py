@@ -1,114 +1,33 @@
-"""A rule: what is wrong, for how long, and how bad that is. Frozen values, and the strict schema of a rule file."""
+"""A rule: what is wrong, for how long, and how bad that is. Frozen values, made of what stands in a rule file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import blake2b
 from json import dumps
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS
 from gridwarden.model import Severity
 from rules import kleene
-from rules.alarm import Holds
+from rules.alarm import Flapping, Terms
 from rules.condition import Condition, compile_condition
+from rules.kleene import Term
+from rules.written import (
+    Category,
+    HoldBy,
+    Incident,
+    Late,
+    OnMissing,
+    RuleClock,
+    WrittenHead,
+    WrittenLevel,
+    WrittenRule,
+)
 
-MAX_RULES = 1000
-"""Most rules of one rule set."""
-MAX_DURATION_MS = 30 * 86_400_000
-
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-class Category(StrEnum):
-    """Whose business it is."""
-
-    FIRE = "fire"
-    RESCUE = "rescue"
-    WATER = "water"
-    FAULT = "fault"
-    TAMPER = "tamper"
-    USAGE = "usage"
-    MAINTENANCE = "maintenance"
-    OUTAGE = "outage"
-
-
-class Incident(StrEnum):
-    """What the alarms of one grid event have in common."""
-
-    DEVICE = "device"
-    BUILDING = "building"
-
-
-class RuleClock(StrEnum):
-    """Which time of a reading a rule goes by."""
-
-    OCCURRED = "occurred"
-    RECEIVED = "received"
-
-
-def parse_duration(text: object) -> int:
-    """Milliseconds of ``30s``, ``5m``, ``2h``, ``1d``, ``250ms``.
-
-    Raises:
-        ValueError: ``text`` is no such duration, or longer than 30 days.
-    """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("a duration such as 30s, 5m or 2h is expected")
-    duration_ms = int(match[1]) * _UNIT_MS[match[2]]
-    if duration_ms > MAX_DURATION_MS:
-        raise ValueError("longer than 30 days")
-    return duration_ms
-
-
-class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class WrittenName(_Written):
-    """A name in both languages of the control room."""
-
-    zh: str = Field(min_length=1, max_length=80)
-    en: str = Field(min_length=1, max_length=80)
-
-
-_Duration = Annotated[int, BeforeValidator(parse_duration)]
-_Lax = Field(strict=False)
-
-
-class WrittenRule(_Written):
-    """One rule as it stands in a file."""
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
-    name: WrittenName
-    source: str = Field(min_length=1, max_length=200)
-    """The standard and clause a threshold comes from, or ``ours``."""
-    severity: Annotated[Severity, _Lax]
-    category: Annotated[Category, _Lax]
-    incident: Annotated[Incident, _Lax] = Incident.DEVICE
-    life_safety: bool = False
-    latched: bool = False
-    clock: Annotated[RuleClock, _Lax] = RuleClock.OCCURRED
-    when: str = Field(min_length=1)
-    clear: str | None = Field(None, min_length=1)
-    hold_ms: _Duration = Field(0, alias="for")
-    clear_hold_ms: _Duration = Field(0, alias="clear_for")
-    enabled: bool = True
-
-
-class WrittenRules(_Written):
-    """A rule file; its rules are read one by one, so that an error names its rule."""
-
-    kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
-    rules: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_RULES)
+_NUMBER = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +39,14 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule ready to be judged."""
+class Head:
+    """What every rule has, whatever its type."""
 
     id: str
     version: str
     """Short hash of its content, defaults included."""
+    shape: str
+    """Short hash of its content without thresholds, durations and names: an active alarm outlives a change that keeps it."""
     kind: str
     name: Name
     source: str
@@ -134,13 +55,52 @@ class Rule:
     incident: Incident
     life_safety: bool
     latched: bool
+    enabled: bool
+    shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A worse form of a rule's alarm."""
+
+    severity: Severity
+    when: Condition
+    reset: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Head):
+    """A rule that looks at one device, ready to be judged."""
+
     clock: RuleClock
+    first: Condition | None
     when: Condition
     clear: Condition
-    holds: Holds
-    enabled: bool
+    levels: tuple[Level, ...]
+    """From the mildest to the worst."""
+    terms: Terms
+    late: Late
+    on_missing: OnMissing
     fields: tuple[str, ...]
     """Every field its conditions look at, sorted."""
+    rated: frozenset[str]
+    """The fields among them whose rate they ask for."""
+    begins: Term
+    """Whether a reading begins an alarm: ``first`` of a sequence, else ``breached``."""
+    breached: Term
+    """``when``, unknown as ``on_missing`` says."""
+    over: Term
+    """``clear``, unknown as ``on_missing`` says."""
+
+    @property
+    def starters(self) -> tuple[Condition, ...]:
+        """Conditions without one of which nothing of this rule ever begins: true, or unknown if that counts as true."""
+        return (self.first or self.when,)
+
+    @property
+    def unknown_begins(self) -> bool:
+        """Whether a starter that is unknown begins an alarm too."""
+        return self.on_missing is OnMissing.ALARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +108,7 @@ class RuleSet:
     """All rules that are in force, and those that are switched off."""
 
     rules: tuple[Rule, ...] = ()
-    by_id: dict[str, Rule] = field(init=False, repr=False, compare=False)
+    by_id: dict[str, Head] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {rule.id: rule for rule in self.rules})
@@ -160,9 +120,43 @@ class RuleSet:
         return len(self.rules)
 
     @property
+    def rated(self) -> dict[str, frozenset[str]]:
+        """Kind to the fields whose rate its rules ask for."""
+        rated: dict[str, frozenset[str]] = {}
+        for rule in self.rules:
+            if rule.rated:
+                rated[rule.kind] = rated.get(rule.kind, frozenset()) | rule.rated
+        return rated
+
+    @property
     def version(self) -> str:
         """Short hash of all rules, whatever their order."""
-        return _hash(sorted(f"{rule.id}@{rule.version}" for rule in self.rules))
+        return short_hash(sorted(f"{rule.id}@{rule.version}" for rule in self.by_id.values()))
+
+
+def head_of(kind: str, written: WrittenHead, shape: object) -> Head:
+    """What a rule of any type has in common with the others.
+
+    Args:
+        kind: of the devices it is about.
+        written: the rule as it stands in the file.
+        shape: what of it must stay, so that an active alarm can go on under a new version.
+    """
+    return Head(
+        id=written.id,
+        version=short_hash([kind, written.model_dump(mode="json")]),
+        shape=short_hash([kind, written.life_safety, written.latched, shape]),
+        kind=kind,
+        name=Name(written.name.zh, written.name.en),
+        source=written.source,
+        severity=written.severity,
+        category=written.category,
+        incident=written.incident,
+        life_safety=written.life_safety,
+        latched=written.latched,
+        enabled=written.enabled,
+        shadow=written.shadow,
+    )
 
 
 def make_rule(kind: str, written: WrittenRule) -> Rule:
@@ -175,24 +169,61 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
     if not when.fields:
         raise ConfigError("looks at no field of the device", place="when")
     clear = _condition("clear", written.clear, kind) if written.clear else _opposite(when)
+    first = _condition("first", written.first, kind) if written.first else None
+    levels = tuple(_level(number, level, kind) for number, level in enumerate(written.levels, start=1))
+    conditions = [
+        when,
+        clear,
+        *([first] if first else []),
+        *(part for level in levels for part in (level.when, level.reset)),
+    ]
+    head = head_of(kind, written, _shape(written, conditions))
+    when_unknown = {OnMissing.KEEP: None, OnMissing.ALARM: True, OnMissing.CLEAR: False}[written.on_missing]
+    breached = kleene.instead_of_unknown(when.evaluate, when_unknown)
     return Rule(
-        id=written.id,
-        version=_hash([kind, written.model_dump(mode="json")]),
-        kind=kind,
-        name=Name(written.name.zh, written.name.en),
-        source=written.source,
-        severity=written.severity,
-        category=written.category,
-        incident=written.incident,
-        life_safety=written.life_safety,
-        latched=written.latched,
+        **{name: getattr(head, name) for name in Head.__dataclass_fields__},
         clock=written.clock,
+        first=first,
         when=when,
         clear=clear,
-        holds=Holds(written.hold_ms, written.clear_hold_ms),
-        enabled=written.enabled,
-        fields=tuple(sorted(when.fields | clear.fields)),
+        levels=levels,
+        terms=_terms(written),
+        late=written.late or (Late.EVALUATE if written.life_safety else Late.STORE_ONLY),
+        on_missing=written.on_missing,
+        fields=tuple(sorted(frozenset[str]().union(*(condition.fields for condition in conditions)))),
+        rated=frozenset[str]().union(*(condition.rated for condition in conditions)),
+        begins=first.evaluate if first else breached,
+        breached=breached,
+        over=kleene.instead_of_unknown(clear.evaluate, None if when_unknown is None else not when_unknown),
     )
+
+
+def _terms(written: WrittenRule) -> Terms:
+    flapping = written.flapping
+    return Terms(
+        fire_ms=written.hold_ms,
+        clear_ms=written.clear_hold_ms,
+        by_readings=written.hold_by is HoldBy.READINGS,
+        count=written.count,
+        within_ms=written.within_ms,
+        is_sequence=written.first is not None,
+        min_firing_ms=written.min_firing_ms,
+        flapping=Flapping(flapping.count, flapping.within_ms, flapping.quiet_ms) if flapping else None,
+        schedule=written.schedule.schedule() if written.schedule else None,
+    )
+
+
+def _level(number: int, written: WrittenLevel, kind: str) -> Level:
+    when = _condition(f"levels.{number}.when", written.when, kind)
+    reset = _condition(f"levels.{number}.reset", written.reset, kind) if written.reset else _opposite(when)
+    return Level(written.severity, when, reset)
+
+
+def _shape(written: WrittenRule, conditions: Sequence[Condition]) -> object:
+    return [
+        [_NUMBER.sub("0", condition.text) for condition in conditions], written.clock, written.hold_by,
+        written.count > 1, written.within_ms is None, [level.severity for level in written.levels],
+    ]  # fmt: skip
 
 
 def _condition(key: str, text: str, kind: str) -> Condition:
@@ -207,6 +238,7 @@ def _opposite(when: Condition) -> Condition:
     return Condition(f"not ({when.text})", when.fields, kleene.negation(when.evaluate))
 
 
-def _hash(content: object) -> str:
-    text = dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def short_hash(content: object) -> str:
+    """Of anything that JSON can hold, whatever the order of its keys."""
+    text = dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return blake2b(text.encode(), digest_size=6).hexdigest()

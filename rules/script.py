@@ -43,7 +43,8 @@ from rules.alarm import Transition
 from rules.engine import Engine
 from rules.load import TEST_SUFFIX, expand, load, read_yaml
 from rules.report import CaseResult, Entry, Report
-from rules.rule import RuleSet, parse_duration
+from rules.rule import RuleSet
+from rules.written import parse_duration
 
 START_AT_MS = 1_767_225_600_000
 """Where every case begins: 2026-01-01T00:00:00Z."""

@@ -87,7 +87,7 @@ class CaseBook:
     def changed(
         self, alarm: Alarm, at_ms: int, *, resolved: bool = False, acknowledged: bool = False
     ) -> GridEvent | None:
-        """The event of an alarm that was resolved, cleared, acknowledged or confirmed; ``None`` if it has none open.
+        """The event of an alarm that changed; ``None`` if it has none open. Its severity is the worst there was.
 
         Args:
             resolved: this change ended it.
@@ -98,6 +98,7 @@ class CaseBook:
             return None
         event = replace(
             event,
+            severity=min(event.severity, alarm.severity, key=lambda severity: severity.rank),
             updated_at_ms=at_ms,
             firing_count=event.firing_count - resolved,
             unacknowledged_count=event.unacknowledged_count - acknowledged,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from gridwarden.cases.book import CaseBook, Incident, incident_key
+from gridwarden.cases import book as cases
+from gridwarden.cases.book import CaseBook, incident_key
 from gridwarden.clock import Clock
 from gridwarden.core.windows import Windows
 from gridwarden.model import Alarm, AlarmState, Change, Device, Operation, Reading
@@ -20,6 +21,7 @@ from ingest.session import Message
 from rules.alarm import Transition
 from rules.engine import Engine
 from rules.rule import RuleSet
+from rules.written import Incident
 
 
 class Judge:
@@ -117,7 +119,7 @@ class Judge:
             if transition.forgotten:
                 transaction.alarms.pop(alarm.alarm_id, None)
                 transaction.forgotten.add(alarm.alarm_id)
-            elif transition.operation is None:
+            elif transition.operation is None or alarm.shadow:  # a rule on trial records, and tells nobody
                 transaction.alarms[alarm.alarm_id] = _with_event(alarm, transaction)
                 transaction.forgotten.discard(alarm.alarm_id)
             elif transition.operation is Operation.ALARM_FIRED:
@@ -128,14 +130,18 @@ class Judge:
 
     def _fired(self, alarm: Alarm, transaction: Transaction) -> None:
         rule = self.rules.by_id[alarm.rule_id]
-        incident = Incident(rule.category, rule.incident)
-        key = incident_key(alarm, incident, self.devices.get(alarm.device_id))
         now_ms = self.clock.now_ms()
+        transaction.forgotten.discard(alarm.alarm_id)
+        if rule.incident is Incident.NONE:
+            transaction.alarms[alarm.alarm_id] = alarm
+            transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm))
+            return
+        incident = cases.Incident(rule.category, rule.incident)
+        key = incident_key(alarm, incident, self.devices.get(alarm.device_id))
         alarm, event, counters = self.cases.fired(alarm, key, rule.category, now_ms)
         self.engine.replace(alarm)
         transaction.counters |= counters
         transaction.alarms[alarm.alarm_id] = alarm
-        transaction.forgotten.discard(alarm.alarm_id)
         transaction.events[event.event_id] = event
         transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm, event))
 

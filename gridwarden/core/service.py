@@ -121,6 +121,7 @@ class Core:
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
         windows = Windows()
+        windows.rated = self._rules.rated
         observed = await self._committer.read(_restore_windows, windows, self._writer)
         ingest = self._config.ingest
         bounds = Bounds(
@@ -128,7 +129,7 @@ class Core:
             ingest.max_leap_s * 1000 if self._config.clock == "replay" else None, ingest.unbound_devices,
         )  # fmt: skip
         engine = Engine(self._rules)
-        engine.restore(start.alarms)
+        engine.restore([*start.alarms, *start.resolved])
         cases = CaseBook(self._config.site.time_zone, start.events, start.counters)
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm)
         self._clock.observe(windows.latest_at_ms())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from zlib import compress, crc32, decompress
 
 from pydantic_core import from_json, to_json
@@ -31,6 +31,8 @@ class Windows:
         self._members: list[list[str]] = [[] for _ in range(SHARDS)]
         self._strangers = 0
         self._next_shard = 0
+        self.rated: Mapping[str, frozenset[str]] = {}
+        """Kind to the fields whose rate its rules ask for."""
         self.offsets = [0] * SHARDS
         """Offset each shard's stored snapshot is true at; 0: none stored."""
 
@@ -52,12 +54,16 @@ class Windows:
         if window.stranger and reading.verified:  # registered meanwhile
             window.stranger = False
             self._strangers -= 1
-        window.observe(reading)
+        window.observe(reading, self.rated.get(reading.kind, ()))
 
     def _add(self, scope: str, window: Window) -> None:
         self._windows[scope] = window
         self._members[shard_of(scope)].append(scope)
         self._strangers += window.stranger
+
+    def each(self) -> Iterator[tuple[str, Window]]:
+        """Every scope and its window."""
+        return iter(self._windows.items())
 
     def latest_at_ms(self) -> int:
         """The latest device time seen, 0 when none was: where a replay clock goes on."""

@@ -25,8 +25,8 @@ def event_row(event: GridEvent) -> dict[str, Any]:
 
 
 def to_alarm(row: Mapping[str, Any] | RowMapping) -> Alarm:
-    """The alarm of a row or of a journal body."""
-    values = {name: row[name] for name in _ALARM_FIELDS}
+    """The alarm of a row or of a journal body; an old body lacks what alarms had not yet."""
+    values = {name: row[name] for name in _ALARM_FIELDS if name in row}
     values["severity"] = Severity(values["severity"])
     values["state"] = AlarmState(values["state"])
     values["outcome"] = values["outcome"] and Outcome(values["outcome"])
@@ -35,7 +35,7 @@ def to_alarm(row: Mapping[str, Any] | RowMapping) -> Alarm:
 
 def to_event(row: Mapping[str, Any] | RowMapping) -> GridEvent:
     """The grid event of a row or of a journal body."""
-    values = {name: row[name] for name in _EVENT_FIELDS}
+    values = {name: row[name] for name in _EVENT_FIELDS if name in row}
     values["severity"] = Severity(values["severity"])
     values["state"] = EventState(values["state"])
     return GridEvent(**values)

@@ -25,6 +25,14 @@ COMMANDS_KEPT_MS = 7 * 86_400_000
 """How long a repeated command still gets its first answer."""
 _TRIM_STEP = 200
 """Blocks deleted in one transaction at most: a bounded share of its time."""
+MAX_COUNTED_MS = 30 * 86_400_000
+"""No rule counts over a longer time than this."""
+_LATEST_FIRED = select(func.max(schema.alarm.c.fired_at_ms)).scalar_subquery()
+_RESOLVED_LATELY = select(schema.alarm).where(
+    schema.alarm.c.fired_at_ms >= _LATEST_FIRED - MAX_COUNTED_MS,
+    schema.alarm.c.state == AlarmState.RESOLVED,
+    schema.alarm.c.memory["fires"].as_string().is_not(None),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,9 @@ class Start:
     epoch: str
     offset: int
     alarms: list[Alarm]
+    """Pending and firing."""
+    resolved: list[Alarm]
+    """Of rules that know flapping: those whose firing may still count."""
     events: list[GridEvent]
     counters: dict[str, int]
     ledger: dict[tuple[str, str], Tally]
@@ -84,6 +95,7 @@ class Writer:
                 epoch(connection),
                 self._offset,
                 [rows.to_alarm(row) for row in connection.execute(active).mappings()],
+                [rows.to_alarm(row) for row in connection.execute(_RESOLVED_LATELY).mappings()],
                 [rows.to_event(row) for row in connection.execute(opened).mappings()],
                 {row.name: row.value for row in connection.execute(select(schema.counter))},
                 {(row.broker, row.lane): _tally(row) for row in connection.execute(select(schema.ledger))},

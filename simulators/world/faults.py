@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rules.rule import parse_duration
+from rules.written import parse_duration
 from simulators.world.stream import Sent
 
 Stream = Iterable[Sent]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gridwarden.model import Alarm, AlarmState, Operation, Outcome, Severity
-from rules.alarm import Holds, Look, acknowledge, confirm, deadline_ms, retire, step
+from rules.alarm import Look, Terms, acknowledge, confirm, deadline_ms, retire, step
 
 INACTIVE = Alarm("a", "r.r", "v", "D", "D", "lift", "", Severity.HIGH, AlarmState.INACTIVE, pending_at_ms=0, revision=0)
 SIGHT = {"breach": (True, False), "over": (False, True), "quiet": (False, False), "unknown": (None, None)}
@@ -19,7 +19,7 @@ def play(script: str, hold: int = 0, clear_hold: int = 0, latched: bool = False)
         if sight == "confirm":
             transitions = [confirm(alarm, "me", int(at), Outcome.TRUE, "")]
         else:
-            transitions = step(alarm, Look(*SIGHT[sight], int(at), int(at)), Holds(hold, clear_hold))
+            transitions = step(alarm, Look(*SIGHT[sight], int(at), int(at)), Terms(hold, clear_hold))
         for transition in transitions:
             assert transition.alarm.revision == alarm.revision + 1
             alarm = transition.alarm
@@ -72,31 +72,31 @@ def test_times_are_those_of_the_rule_not_of_noticing() -> None:
 
 
 def test_our_clock_runs_from_receipt() -> None:
-    pending = step(INACTIVE, Look(True, None, 1000, 5000), Holds(30, 0))[0].alarm
-    assert (pending.wake_at_ms, deadline_ms(pending, Holds(30, 0))) == (5030, 1030)
-    firing = step(pending, Look(None, None, 1030, 5030), Holds(30, 40))[0].alarm
-    assert (firing.fired_at_ms, firing.wake_at_ms, deadline_ms(firing, Holds(30, 40))) == (1030, None, None)
-    clearing = step(firing, Look(False, True, 2000, 6000), Holds(30, 40))[0].alarm
-    assert (clearing.wake_at_ms, deadline_ms(clearing, Holds(30, 40))) == (6040, 2040)
+    pending = step(INACTIVE, Look(True, None, 1000, 5000), Terms(30, 0))[0].alarm
+    assert (pending.wake_at_ms, deadline_ms(pending, Terms(30, 0))) == (5030, 1030)
+    firing = step(pending, Look(None, None, 1030, 5030), Terms(30, 40))[0].alarm
+    assert (firing.fired_at_ms, firing.wake_at_ms, deadline_ms(firing, Terms(30, 40))) == (1030, None, None)
+    clearing = step(firing, Look(False, True, 2000, 6000), Terms(30, 40))[0].alarm
+    assert (clearing.wake_at_ms, deadline_ms(clearing, Terms(30, 40))) == (6040, 2040)
 
 
 def test_nothing_ends_before_it_began() -> None:
-    pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
-    fired = step(pending, Look(None, None, 30, 30), Holds(30, 0))[0].alarm
-    resolved = step(fired, Look(False, True, 20, 35), Holds(30, 0))[0].alarm
+    pending = step(INACTIVE, Look(True, None, 0, 0), Terms(30, 0))[0].alarm
+    fired = step(pending, Look(None, None, 30, 30), Terms(30, 0))[0].alarm
+    resolved = step(fired, Look(False, True, 20, 35), Terms(30, 0))[0].alarm
     assert resolved.resolved_at_ms == 30
 
 
 def test_a_cleared_alarm_that_comes_back_is_stored_and_not_told() -> None:
     alarm, _ = play("0 breach / 5 over", latched=True)
-    (transition,) = step(alarm, Look(True, False, 7, 7), Holds(0, 0))
+    (transition,) = step(alarm, Look(True, False, 7, 7), Terms(0, 0))
     assert transition.operation is None
     assert (transition.alarm.cleared_at_ms, transition.alarm.clear_since_ms) == (None, None)
 
 
 def test_a_forgotten_alarm_says_so() -> None:
-    pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
-    (transition,) = step(pending, Look(False, True, 1, 1), Holds(30, 0))
+    pending = step(INACTIVE, Look(True, None, 0, 0), Terms(30, 0))[0].alarm
+    (transition,) = step(pending, Look(False, True, 1, 1), Terms(30, 0))
     assert transition.forgotten
     assert transition.operation is None
 
@@ -117,7 +117,7 @@ def test_an_alarm_that_nothing_can_clear_ends_by_a_persons_word() -> None:
 
 
 def test_retiring_forgets_what_never_fired_and_resolves_the_rest() -> None:
-    pending = step(INACTIVE, Look(True, None, 0, 0), Holds(30, 0))[0].alarm
+    pending = step(INACTIVE, Look(True, None, 0, 0), Terms(30, 0))[0].alarm
     assert retire(pending, 9).forgotten
     firing, _ = play("0 breach", latched=True)
     retired = retire(firing, 9)

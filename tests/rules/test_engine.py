@@ -431,7 +431,7 @@ def test_every_alarm_runs_in_order_and_in_time(steps: list[tuple[int, int, dict[
         known = [at_ms for at_ms in times if at_ms is not None]
         confirmed_early = alarm.confirmed_at_ms is not None
         assert confirmed_early or all(a <= b for a, b in pairwise(known))
-        hold_ms = HISTORY_RULES.by_id[alarm.rule_id].holds.fire_ms
+        hold_ms = HISTORY_RULES.by_id[alarm.rule_id].terms.fire_ms
         assert alarm.fired_at_ms in (None, alarm.pending_at_ms + hold_ms)
         assert (alarm.state is AlarmState.RESOLVED) == (alarm.resolved_at_ms is not None)
         active = core.engine.active(alarm.alarm_id)
@@ -451,25 +451,24 @@ def test_a_late_reading_never_clears(steps: list[tuple[int, int, dict[str, Any],
 
 
 def test_an_alarm_made_by_hand_is_restored_with_its_timer() -> None:
-    engine = Engine(make(HELD))
-    engine.restore(
-        [
-            Alarm(
-                "a",
-                "lift.r0",
-                "v",
-                "D",
-                "D",
-                "lift",
-                "",
-                Severity.HIGH,
-                AlarmState.PENDING,
-                0,
-                wake_at_ms=50,
-                revision=3,
-            )
-        ]
+    rules = make(HELD)
+    (rule,) = rules
+    engine = Engine(rules)
+    kept = Alarm(
+        "a",
+        rule.id,
+        rule.version,
+        "D",
+        "D",
+        "lift",
+        "",
+        Severity.HIGH,
+        AlarmState.PENDING,
+        0,
+        wake_at_ms=50,
+        revision=3,
     )
+    engine.restore([kept])
     assert engine.next_wake_ms() == 50
     (fired,) = engine.advance(60)
     assert (fired.alarm.fired_at_ms, fired.alarm.revision) == (10_000, 4)

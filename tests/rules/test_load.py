@@ -31,7 +31,7 @@ def _write(folder: Path, text: str, name: str = "own.yaml") -> Path:
 
 def test_a_rule_is_read_with_its_defaults(tmp_path: Path) -> None:
     (rule,) = load([_write(tmp_path, FILE + "    for: 90s\n    clear_for: 2h\n")])
-    assert (rule.id, rule.kind, rule.name.zh, rule.holds.fire_ms, rule.holds.clear_ms) == (
+    assert (rule.id, rule.kind, rule.name.zh, rule.terms.fire_ms, rule.terms.clear_ms) == (
         "lift.high", "lift", "高", 90_000, 7_200_000,
     )  # fmt: skip
     assert (rule.latched, rule.life_safety, rule.clock, rule.incident, rule.enabled) == (

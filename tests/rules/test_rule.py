@@ -2,7 +2,8 @@
 
 import pytest
 
-from rules.rule import RuleSet, parse_duration
+from rules.rule import RuleSet
+from rules.written import parse_duration
 
 
 @pytest.mark.parametrize(
