@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from simulators.publisher import Publisher
+from tests.acceptance.brokers import Site, arrived, each_site
 from tests.faults.evidence import check_ledger
 from tests.faults.harness import Instance
 
@@ -46,13 +47,14 @@ LIVE: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
 }  # fmt: skip
 
 
-async def test_everything_hostile_has_its_place_and_a_fire_is_seen_all_the_same(tmp_path: Path) -> None:
+@each_site()
+async def test_everything_hostile_has_its_place_and_a_fire_is_seen_all_the_same(site: Site, tmp_path: Path) -> None:
     devices = tmp_path / "devices.csv"
     names = [*(device for device, *_ in LIVE.values()), "SMK-5", "SMK-6", "SMK-7", "SMK-8"]
     devices.write_text("device_id,kind,gateway\n" + "".join(f"{name},smoke,gw\n" for name in names))
-    async with Instance(tmp_path / "instance").running() as instance:
+    async with site.instance(tmp_path / "instance").running() as instance:
         await instance.import_devices(devices)
-        async with Publisher(instance.mqtt("hostile")) as publisher:
+        async with Publisher(site.gateways(instance)) as publisher:
             for topic, payload, _ in DEAD.values():
                 await publisher.publish(topic, payload, ["dead"])
             for device, values, *_ in LIVE.values():
@@ -70,7 +72,7 @@ async def test_everything_hostile_has_its_place_and_a_fire_is_seen_all_the_same(
             await publisher.publish(UP, b'{"device": "WHO-1", "values": {"state": "alarm"}}', ["WHO-1"])
             await publisher.publish(ROGUE, b'{"device": "SMK-2", "values": {"state": "alarm"}}', ["SMK-2"])
             readings = publisher.account.readings
-        ledger = await instance.drained()
+        ledger = await arrived(instance, readings)
 
         assert ledger["received"] == readings
         assert ledger["dead_lettered"] == len(DEAD)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.brokers import PASSWORD, Site, arrived, each_site
 from tests.faults.evidence import check_ledger
-from tests.faults.harness import Instance
 
 pytestmark = [pytest.mark.process, pytest.mark.real_data]
 
@@ -29,18 +29,22 @@ def lifts() -> Path:
     return folder
 
 
-async def test_outages_and_losses_of_monitoring_are_counted_to_the_unit(lifts: Path, tmp_path: Path) -> None:
-    async with Instance(tmp_path, "--clock", "replay").running() as instance:
+@each_site("embedded", "mosquitto-tls")
+async def test_outages_and_losses_of_monitoring_are_counted_to_the_unit(
+    lifts: Path, site: Site, tmp_path: Path
+) -> None:
+    async with site.instance(tmp_path, "--clock", "replay").running() as instance:
         await instance.import_devices(lifts / "registry.csv.gz", "db_lifts")
         command = [sys.executable, "-m", "gridwarden", "replay", str(lifts / "status.csv.gz"), "--mapping", "db_lifts",
-                   "-d", str(instance.data), "--json"]  # fmt: skip
+                   *site.replay_options(instance), "--json"]  # fmt: skip
+        environment = instance.environment() | {"GRIDWARDEN_PASSWORD": PASSWORD}
         replay = await asyncio.to_thread(
-            subprocess.run, command, cwd=tmp_path, env=instance.environment(), capture_output=True, text=True,
-            timeout=300, check=False,
+            subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+            check=False,
         )  # fmt: skip
         assert replay.returncode == 0, replay.stderr
         account = json.loads(replay.stdout)
-        ledger = await instance.drained()
+        ledger = await arrived(instance, account["readings"])
         fired = [entry["alarm"] async for entry in instance.journal() if entry["op"] == "alarm.fired"]
 
         assert account["readings"] == account["readings_acknowledged"] == ledger["received"] == ledger["stored"]
