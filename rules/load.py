@@ -5,7 +5,7 @@ The only module of the rules that reads files. Everything is bounded: bytes of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,8 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
-from rules.rule import Rule, RuleSet, make_rule
-from rules.written import MAX_RULES, WrittenRule, WrittenRules
+from rules.rule import Head, RuleSet, make_rule
+from rules.written import MAX_RULES, WrittenHead, WrittenRule, WrittenRules
 
 MAX_FILE_BYTES = 2**20
 MAX_FILES = 1000
@@ -24,6 +24,9 @@ PACKS = Path(__file__).parent / "packs"
 """The shipped rules."""
 TEST_SUFFIX = ".test.yaml"
 """Ending of the files that test rules; they are not rules themselves."""
+_Make = Callable[[str, Any], Head]
+_TYPES: dict[str, tuple[type[WrittenHead], _Make]] = {"rules": (WrittenRule, make_rule)}
+"""The lists of a rule file: how what is in one is written, and what makes a rule of it."""
 
 
 def load(paths: Iterable[Path], *, shipped_packs: bool = False) -> RuleSet:
@@ -95,8 +98,8 @@ def expand(paths: Iterable[Path], suffix: str) -> list[Path]:
     return files
 
 
-def read_rules(content: Any, path: Path | str | None = None) -> list[Rule]:
-    """The rules of one file's content.
+def read_rules(content: Any, path: Path | str | None = None) -> list[Head]:
+    """The rules of one file's content, of every type.
 
     Raises:
         ConfigError: with the id of the rule, the key and the reason.
@@ -105,11 +108,15 @@ def read_rules(content: Any, path: Path | str | None = None) -> list[Rule]:
         written = WrittenRules.model_validate(content)
     except ValidationError as error:
         _refuse(error, path, "")
-    return [_read_rule(written.kind, number, raw, path) for number, raw in enumerate(written.rules, start=1)]
+    return [
+        _read_rule(written.kind, key, number, raw, path)
+        for key in _TYPES
+        for number, raw in enumerate(getattr(written, key), start=1)
+    ]
 
 
-def _load_each(paths: Iterable[Path]) -> dict[str, Rule]:
-    rules: dict[str, Rule] = {}
+def _load_each(paths: Iterable[Path]) -> dict[str, Head]:
+    rules: dict[str, Head] = {}
     files = [file for file in expand(paths, ".yaml") if not file.name.endswith(TEST_SUFFIX)]
     for path in files:
         for rule in read_rules(read_yaml(path), path):
@@ -121,11 +128,12 @@ def _load_each(paths: Iterable[Path]) -> dict[str, Rule]:
     return rules
 
 
-def _read_rule(kind: str, number: int, raw: dict[str, Any], path: Path | str | None) -> Rule:
+def _read_rule(kind: str, key: str, number: int, raw: dict[str, Any], path: Path | str | None) -> Head:
     name = raw.get("id")
-    place = f"rule {name}" if isinstance(name, str) else f"rule number {number}"
+    place = f"rule {name}" if isinstance(name, str) else f"{key.removesuffix('s')} number {number}"
+    written, make = _TYPES[key]
     try:
-        return make_rule(kind, WrittenRule.model_validate(raw))
+        return make(kind, written.model_validate(raw))
     except ValidationError as error:
         _refuse(error, path, place)
     except ConfigError as error:

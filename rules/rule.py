@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from json import dumps
+from typing import TypeVar
 
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS
@@ -103,27 +104,34 @@ class Rule(Head):
         return self.on_missing is OnMissing.ALARM
 
 
+_Type = TypeVar("_Type", bound=Head)
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """All rules that are in force, and those that are switched off."""
+    """All rules of every type that are in force, and those that are switched off. Iterating gives those of one device."""
 
-    rules: tuple[Rule, ...] = ()
+    all: tuple[Head, ...] = ()
     by_id: dict[str, Head] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_id", {rule.id: rule for rule in self.rules})
+        object.__setattr__(self, "by_id", {rule.id: rule for rule in self.all})
 
     def __iter__(self) -> Iterator[Rule]:
-        return iter(self.rules)
+        return iter(self.of(Rule))
 
     def __len__(self) -> int:
-        return len(self.rules)
+        return len(self.all)
+
+    def of(self, type_: type[_Type]) -> tuple[_Type, ...]:
+        """The rules of one type."""
+        return tuple(rule for rule in self.all if isinstance(rule, type_))
 
     @property
     def rated(self) -> dict[str, frozenset[str]]:
         """Kind to the fields whose rate its rules ask for."""
         rated: dict[str, frozenset[str]] = {}
-        for rule in self.rules:
+        for rule in self:
             if rule.rated:
                 rated[rule.kind] = rated.get(rule.kind, frozenset()) | rule.rated
         return rated

@@ -255,4 +255,10 @@ class WrittenRules(Written):
     """A rule file; its rules are read one by one, so that an error names its rule."""
 
     kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
-    rules: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_RULES)
+    rules: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
+
+    @model_validator(mode="after")
+    def _has_rules(self) -> WrittenRules:
+        if not self.rules:
+            raise ValueError("there is no rule in it")
+        return self

@@ -140,7 +140,7 @@ def test_the_version_is_of_the_content_not_of_its_shape(tmp_path: Path) -> None:
     written_out = load([_write(tmp_path, FILE + "    latched: false\n    for: 0s\n")])
     other = load([_write(tmp_path, FILE.replace("> 3", "> 4"))])
     assert plain.version == written_out.version != other.version
-    assert plain.rules[0].version == written_out.rules[0].version != other.rules[0].version
+    assert plain.all[0].version == written_out.all[0].version != other.all[0].version
 
 
 def test_a_path_may_be_given_twice_over_a_folder_only_once(tmp_path: Path) -> None:
