@@ -4,7 +4,7 @@
     python3 deploy/make_secrets.py --host mqtt.example --gateway gw-1 --gateway gw-2
 
 Everything lies in ``deploy/secrets``, a folder for its owner alone. What is there is kept: called again, it only adds
-gateways. A gateway's password is printed once and kept as a hash. Needs Python and openssl, nothing else.
+gateways, and what a later version asks for. A gateway's password is printed once and kept as a hash. Needs Python and openssl, nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ FOLDER = Path(__file__).parent / "secrets"
 OURS = "gridwarden"
 SERVER_NAMES = ("mosquitto", "localhost", "127.0.0.1")
 """As what the broker is reached by Gridwarden and on the machine itself."""
+INFLUXDB = ("influxdb_password", "influxdb_token")
+"""Of InfluxDB's account ``gridwarden``, for people, and of what Gridwarden sends with each request."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DAYS = 3650
 _ITERATIONS = 10_000
@@ -105,6 +107,9 @@ def make(folder: Path, hosts: Iterable[str], gateways: Iterable[str]) -> dict[st
     folder.chmod(0o700)
     if not (folder / "server.crt").exists():
         make_certificates(folder, [*SERVER_NAMES, *hosts])
+    for path in (folder / name for name in INFLUXDB):
+        if not path.exists():
+            _replace(path, secrets.token_hex(32) + "\n")
     users = _users(folder / "mqtt_users")
     if OURS not in users:
         password = secrets.token_urlsafe(18)

@@ -81,7 +81,7 @@ class Pod:
         self._network = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._network.stdout is not None
         assert self._network.stdout.readline() == b"up\n"
-        (self.folder / "hosts").write_text("127.0.0.1 localhost mosquitto gridwarden\n")
+        (self.folder / "hosts").write_text("127.0.0.1 localhost mosquitto influxdb gridwarden\n")
         return self
 
     def __exit__(
@@ -124,8 +124,15 @@ class Pod:
 
     def gateway(self, *arguments: str) -> subprocess.Popen[bytes]:
         """``gateway.py`` in this network."""
-        command = [*self._inside(), sys.executable, str(Path(__file__).with_name("gateway.py")), *arguments]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self._beside("tests.acceptance.gateway", *arguments)
+
+    def influxdb(self) -> subprocess.Popen[bytes]:
+        """``influxdb.py`` in this network, with the port and the token of the service ``influxdb``."""
+        return self._beside("tests.acceptance.influxdb", str(self.secrets / "influxdb_token"))
+
+    def _beside(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [*self._inside(), sys.executable, "-m", module, *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._running.append(process)
         return process
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,16 +62,25 @@ def test_a_service_is_bounded_and_watched(service: dict[str, Any]) -> None:
 
 @each_service
 def test_a_service_is_reached_from_this_machine_alone_and_keeps_its_data_in_a_volume(service: dict[str, Any]) -> None:
-    assert service["ports"]
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     (volume,) = service["volumes"]
     assert volume.partition(":")[0] in compose()["volumes"]
+
+
+def test_only_services_that_somebody_speaks_to_have_a_port() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {
+        "gridwarden",
+        "mosquitto",
+        "embedded",
+    }
 
 
 @each_service
 def test_no_secret_stands_in_the_environment(service: dict[str, Any]) -> None:
     names = re.compile("pass|token|secret|key", re.IGNORECASE)
-    assert [name for name in service.get("environment", {}) if names.search(name)] == []
+    secret = {name: value for name, value in service.get("environment", {}).items() if names.search(name)}
+    files = [f"/run/secrets/{name}" for name in service.get("secrets", [])]
+    assert all(name.endswith("_FILE") and value in files for name, value in secret.items()), secret
     assert names.search(" ".join(service["command"])) is None
 
 
@@ -139,9 +149,24 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "gridwarden.toml").read_text()
     path = tmp_path / "gridwarden.toml"
     path.write_text(text.replace("/run/secrets", str(tmp_path)))
-    (broker,) = load(path, image()["ENV"] | SERVICES["gridwarden"]["environment"]).broker
+    config = load(path, image()["ENV"] | SERVICES["gridwarden"]["environment"])
+    (broker,) = config.broker
     assert broker.password is not None
     assert broker.password.get_secret_value() == (tmp_path / "mqtt_password").read_text().strip()
+    assert config.history.token.get_secret_value() == (tmp_path / "influxdb_token").read_text().strip()
+    made = {
+        name.removeprefix("DOCKER_INFLUXDB_INIT_"): value for name, value in SERVICES["influxdb"]["environment"].items()
+    }
+    assert (config.history.kind, config.history.url) == ("influxdb", "http://influxdb:8086")
+    assert (config.history.org, config.history.bucket) == (made["ORG"], made["BUCKET"])
+    assert int(made["RETENTION"].removesuffix("d")) > config.history.retention_days
+    # What its image asks for before it sets anything up.
+    assert {"MODE", "USERNAME", "PASSWORD_FILE", "ORG", "BUCKET", "ADMIN_TOKEN_FILE"} <= made.keys()
+    assert "influxdb" in SERVICES["gridwarden"]["depends_on"]
+
+
+def test_alarms_wait_for_no_history() -> None:
+    assert SERVICES["gridwarden"]["depends_on"]["influxdb"] == {"condition": "service_started"}
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------
@@ -236,6 +261,11 @@ async def acknowledged(gateway: subprocess.Popen[bytes]) -> None:
     assert await asyncio.to_thread(gateway.stdout.readline) == b"done\n"
 
 
+def kept(influxdb: subprocess.Popen[bytes]) -> Counter[tuple[str, int, int | None, bool]]:
+    """End it, and what it had."""
+    return Counter(map(tuple, json.loads(influxdb.communicate(b"end\n", timeout=30)[0])))
+
+
 async def mosquitto_listens(pod: Pod) -> None:
     probe = ["python", "-c", "import socket; socket.create_connection(('mosquitto', 8883), 1)"]
     await until("mosquitto listens", lambda: pod.run("gridwarden", *probe, ok=False).returncode == 0)
@@ -256,7 +286,7 @@ async def test_gridwarden_beside_mosquitto_loses_nothing_when_mosquitto_is_resta
     secrets = folder / "secrets"
     passwords = make(secrets, [], [workload.gateway, workload.rogue])
     with Pod(folder, secrets) as pod:
-        broker = pod.start("mosquitto")
+        broker, influxdb = pod.start("mosquitto"), pod.influxdb()
         await mosquitto_listens(pod)
         async with Contained(pod, "gridwarden").running() as instance:
             pod.run("gridwarden", *SERVICES["gridwarden"]["healthcheck"]["test"][1:])
@@ -294,7 +324,7 @@ async def test_gridwarden_beside_mosquitto_loses_nothing_when_mosquitto_is_resta
         evidence.check_readings(workload, found)
         evidence.forgive_redelivery(workload, found)
         evidence.check_truth(workload, found)
-        evidence.check_history(workload, evidence.history(instance.data)[workload.tag])
+        evidence.check_history(workload, kept(influxdb))
         assert "Traceback" not in instance.log.read_text()
 
 
@@ -308,6 +338,7 @@ async def test_a_gateway_of_mosquitto_speaks_for_itself_alone(folder: Path) -> N
     body = json.dumps({"device": "LIFT-1", "at": int(time.time() * 1000), "seq": 1, "values": {"floor": 3}}).encode()
     with Pod(folder, secrets) as pod:
         pod.start("mosquitto")
+        pod.influxdb()
         await mosquitto_listens(pod)
         async with Contained(pod, "gridwarden").running() as instance:
             gateway = pod.gateway("localhost", "8883", str(secrets / "ca.crt"), "gw-1", passwords["gw-1"])

@@ -56,6 +56,7 @@ class StandIn:
         """Retention of the buckets that were made on request; all others are there, and keep points for ever."""
         self.strict = False
         """Whether only buckets made on request are there."""
+        self.token = TOKEN
         self.may_manage = True
         """Whether the token may see the organisation, and make and change buckets."""
         self.lines: list[str] = []
@@ -249,7 +250,7 @@ class Handler(BaseHTTPRequestHandler):
             memory.requests.append(url.path)
             if memory.faults and memory.faults.pop(0)(self, body):
                 return
-        if self.headers["Authorization"] != f"Token {TOKEN}":
+        if self.headers["Authorization"] != f"Token {memory.token}":
             reply(self, 401, '{"code":"unauthorized","message":"unauthorized access"}')
         elif managed:
             memory.managed.append(f"{self.command} {url.path}")
