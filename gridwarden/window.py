@@ -19,6 +19,7 @@ KEYS_KEPT = 64
 KEY_LIFE_MS = 24 * 3_600_000
 """How long a dedup key is good for."""
 _KEY = struct.Struct("<Qqq")
+_PER_MINUTE = "/min"
 
 
 class RecentKeys:
@@ -89,8 +90,8 @@ class Window:
     """Of a device that was not registered, or of a gateway not entitled to it, when it was first heard."""
     received_at_ms: int = -1
     """When it was last heard, on our own clock."""
-    known_at_ms: dict[str, int] = field(default_factory=dict)
-    """For the fields whose rate is asked for: device time of their latest known value."""
+    known: dict[str, list[float]] = field(default_factory=dict)
+    """For the fields whose rate is asked for: device time of their latest known value, and that value."""
 
     def knows(self, reading: Reading) -> bool:
         """Whether this very reading was taken before (a duplicate)."""
@@ -128,22 +129,24 @@ class Window:
         if reading.late:
             return
         values = self.values
+        rates = {name: self._rate(name, reading) for name in map(rate_name, rated)} if rated else {}
         self.previous = {name: values.get(name) for name in reading.values}
-        for name in rated:
-            self._rate(name, reading)
+        self.previous |= rates
         values.update(reading.values)
         self.occurred_at_ms = reading.occurred_at_ms
         self.seq = -1 if reading.seq is None else reading.seq
 
-    def _rate(self, name: str, reading: Reading) -> None:
-        """How fast a field changes, between its last two known values; both lie in ``values`` and ``known_at_ms``."""
-        value, before = reading.values.get(name), self.values.get(name)
-        if not _is_number(value):
-            return
-        minutes = (reading.occurred_at_ms - self.known_at_ms.get(name, reading.occurred_at_ms)) / 60_000
-        if minutes > 0 and _is_number(before):
-            self.previous[rate_name(name)] = (float(value) - float(before)) / minutes  # type: ignore[arg-type]
-        self.known_at_ms[name] = reading.occurred_at_ms
+    def _rate(self, name: str, reading: Reading) -> Value:
+        """How fast a field changed between its last two known values; it stands until there is another one."""
+        field_name = name.removesuffix(_PER_MINUTE)
+        value = reading.values.get(field_name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return self.previous.get(name)
+        at_ms = float(reading.occurred_at_ms)
+        before_ms, before = self.known.get(field_name, (at_ms, 0.0))
+        self.known[field_name] = [at_ms, float(value)]
+        minutes = (at_ms - before_ms) / 60_000
+        return (value - before) / minutes if minutes > 0 else None
 
     def before(self, name: str) -> Value:
         """The value of field ``name`` before the last reading."""
@@ -154,7 +157,7 @@ class Window:
         keys = b85encode(bytes(self.keys)).decode()
         return [
             self.values, self.previous, self.occurred_at_ms, self.seq, keys, self.stranger, self.received_at_ms,
-            self.known_at_ms,
+            self.known,
         ]  # fmt: skip
 
     @classmethod
@@ -166,8 +169,4 @@ class Window:
 
 def rate_name(field_name: str) -> str:
     """Under which name the rate of a field lies among the previous values; no field can have it."""
-    return f"{field_name}/min"
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return field_name + _PER_MINUTE

@@ -63,7 +63,7 @@ def step(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
     if transitions:
         alarm = transitions[-1].alarm
     match alarm.state:
-        case AlarmState.INACTIVE if look.breached or look.begins:
+        case AlarmState.INACTIVE if pending.begins(look, terms):
             if not transitions:  # what was forgotten just now had an identity of its own
                 transitions += _begin(alarm, look, terms)
         case AlarmState.PENDING:

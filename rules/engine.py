@@ -22,6 +22,7 @@ from gridwarden.model import FOREIGN, Alarm, AlarmState, Device, Operation, Outc
 from gridwarden.window import Window
 from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, rewake, step
 from rules.facts import NOTHING_BEFORE, Facts
+from rules.pending import begins
 from rules.rule import Rule, RuleSet
 from rules.written import Late
 
@@ -111,11 +112,11 @@ class Engine:
         self.evaluations += len(rules)
         transitions: list[Transition] = []
         for rule in rules:
-            begins = rule.begins(values, previous, attributes)
+            news = rule.begins(values, previous, attributes)
             if active is not None and rule.id in active:
                 facts = Facts(reading, values, previous, device)
                 transitions += self._go_on(self._alarms[active[rule.id]], rule, facts)
-            elif begins:
+            elif news:
                 transitions += self._start(rule, Facts(reading, values, previous, device))
         return transitions
 
@@ -208,7 +209,8 @@ class Engine:
         seen = facts.seen
         look = facts.look(rule, rule.breached(*seen), rule.over(*seen))
         transitions = self._look(alarm, rule, look, facts)
-        if look.begins and transitions and transitions[-1].alarm.state in (AlarmState.RESOLVED, AlarmState.INACTIVE):
+        ended = transitions and transitions[-1].alarm.state in (AlarmState.RESOLVED, AlarmState.INACTIVE)
+        if ended and begins(look, rule.terms):
             transitions += self._start(rule, facts)  # it was over before this reading, which is news
         return transitions
 

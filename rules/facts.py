@@ -44,7 +44,7 @@ class Facts:
         """What this reading says of ``rule``, on the rule's clock."""
         reading = self.reading
         at_ms = reading.occurred_at_ms if rule.clock is RuleClock.OCCURRED else reading.received_at_ms
-        begins = breached if rule.first is None else rule.first.evaluate(*self.seen)
+        begins = None if rule.first is None else rule.first.evaluate(*self.seen)
         if not rule.levels:
             return Look(breached, over, at_ms, reading.received_at_ms, begins)
         levels = tuple(

@@ -77,11 +77,16 @@ class Look:
     received_at_ms: int
     """Our own clock."""
     begins: bool | None = None
-    """Whether the first part of a sequence holds; of other rules the same as ``breached``."""
+    """Of a sequence: whether its first part holds."""
     severity: Severity | None = None
     """Of the rule itself, where it has levels."""
     levels: tuple[LevelSeen, ...] = ()
     """From the mildest to the worst."""
+
+
+def begins(look: Look, terms: Terms) -> bool:
+    """Whether an alarm begins with ``look`` where there is none."""
+    return bool(look.begins if terms.is_sequence else look.breached)
 
 
 def begin(look: Look, terms: Terms) -> dict[str, Any]:

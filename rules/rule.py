@@ -243,7 +243,7 @@ def _condition(key: str, text: str, kind: str) -> Condition:
 
 
 def _opposite(when: Condition) -> Condition:
-    return Condition(f"not ({when.text})", when.fields, kleene.negation(when.evaluate))
+    return Condition(f"not ({when.text})", when.fields, kleene.negation(when.evaluate), when.rated)
 
 
 def short_hash(content: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +118,23 @@ def test_packed_keys_are_a_dictionary_that_forgets_the_oldest(puts: list[tuple[i
         assert list(keys) == list(model)
         assert all(keys.received_at_ms(one) == at for one, at in model.items())
     assert RecentKeys(bytes(keys)) == keys
+
+
+def test_a_rate_stands_until_the_field_is_known_again() -> None:
+    window = Window()
+    rates = []
+    for at_ms, values in (
+        (0, {"floor": 1}), (60_000, {"floor": None}), (120_000, {"floor": 5}), (130_000, {"door": "open"}),
+        (130_000, {"floor": 9}), (130_000, {"floor": 10}),
+    ):  # fmt: skip
+        window.observe(replace(reading(at_ms), values=values), ("floor",))
+        rates.append(window.previous.get("floor/min"))
+    assert rates == [None, None, 2.0, 2.0, 24.0, None]
+    assert Window.load(from_json(to_json(window.dump()))) == window
+
+
+def test_a_dump_of_an_older_version_is_read() -> None:
+    window = Window()
+    window.observe(reading(5))
+    old = Window.load(window.dump()[:6])
+    assert (old.values, old.occurred_at_ms, old.received_at_ms) == ({"floor": 5}, NOW_MS + 5, -1)

@@ -1,6 +1,6 @@
 """The engine: what is judged on what, timers, restarts, redeliveries."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -39,6 +39,7 @@ class Core:
         self.rules, self.options = rules, options
         self.engine = Engine(rules, **options)
         self.windows, self.stored, self.told, self.count = {}, {}, [], 0
+        self.rated: Collection[str] = ()
 
     def hear(
         self, at_s: float, received_s: float | None = None, device: Device = DEVICE, device_id: str = "D", **values: Any
@@ -56,7 +57,7 @@ class Core:
             return []
         reading.late = window.is_late(reading)
         if reading.entitled:
-            window.observe(reading)
+            window.observe(reading, self.rated)
         return self.take(self.engine.decide(reading, window, device if reading.registered else None))
 
     def pass_time(self, now_s: float) -> None:
@@ -68,6 +69,10 @@ class Core:
         self.windows = {name: Window.load(window.dump()) for name, window in self.windows.items()}
         self.engine = Engine(self.rules, **self.options)
         self.engine.restore(self.stored.values())
+
+    def reload(self, rules: RuleSet, now_s: float) -> None:
+        self.rules = rules
+        self.take(self.engine.reload(rules, round(now_s * 1000)))
 
     def take(self, transitions: Iterable[Transition | None]) -> list[Transition]:
         taken = [transition for transition in transitions if transition is not None]
@@ -472,3 +477,96 @@ def test_an_alarm_made_by_hand_is_restored_with_its_timer() -> None:
     assert engine.next_wake_ms() == 50
     (fired,) = engine.advance(60)
     assert (fired.alarm.fired_at_ms, fired.alarm.revision) == (10_000, 4)
+
+
+def test_a_missing_value_keeps_raises_or_clears_as_the_rule_says() -> None:
+    for on_missing, after_none, after_four_none in (
+        ("keep", [], ["fired"]),
+        ("alarm", ["fired"], ["fired"]),
+        ("clear", [], ["fired", "resolved"]),
+    ):
+        core = Core(make({**HIGH, "on_missing": on_missing}))
+        core.hear(0, floor=None)
+        assert core.operations() == after_none
+        core = Core(make({**HIGH, "on_missing": on_missing}))
+        core.hear(0, floor=4)
+        core.hear(1, floor=None)
+        assert core.operations() == after_four_none
+
+
+def test_a_late_reading_is_judged_where_the_rule_says_so() -> None:
+    for late, told in (("store_only", []), ("evaluate", ["fired"])):
+        core = Core(make({**HIGH, "late": late}))
+        core.hear(10, floor=1)
+        core.hear(5, floor=4)
+        assert core.operations() == told
+
+
+def test_a_rate_is_between_the_last_two_known_values_of_the_field() -> None:
+    rules = make({"when": "rate_per_min(speed_mps) > 1"})
+    core = Core(rules)
+    core.rated = rules.rated["lift"]
+    core.hear(0, speed_mps=0.0)
+    core.hear(60, floor=1)
+    core.hear(120, speed_mps=2.0)
+    assert core.operations() == []
+    core.hear(150, speed_mps=2.6)
+    core.hear(151, floor=2)
+    assert core.operations() == ["fired"]
+    core.restart()
+    core.hear(210, speed_mps=2.6)
+    assert core.operations() == ["fired", "resolved"]
+
+
+def test_an_alarm_that_flaps_is_counted_over_restarts() -> None:
+    core = Core(make({**HIGH, "flapping": {"count": 3, "within": "10m", "quiet": "5m"}}))
+    for at_s in (0, 60, 120):
+        core.hear(at_s, floor=4)
+        core.restart()
+        core.hear(at_s + 5, floor=1)
+    assert core.operations() == ["fired", "resolved", "fired", "resolved", "fired"]
+    assert [alarm.flapping for alarm in core.stored.values()] == [False, False, True]
+    core.pass_time(124 + 300)
+    assert len(core.operations()) == 5
+    core.pass_time(125 + 300)
+    assert core.operations()[-1] == "resolved"
+
+
+def test_a_reload_keeps_what_only_got_other_numbers_and_ends_the_rest_visibly() -> None:
+    core = Core(make(HELD, {**HIGH, "when": "floor > 2"}, {**HIGH, "when": "floor > 1"}))
+    core.hear(0, floor=4)
+    core.pass_time(10)
+    core.reload(make({**HELD, "when": "floor > 8", "severity": "low"}, {**HIGH, "when": "occupied"}), now_s=20)
+    states = {alarm.rule_id: (alarm.state, alarm.evidence.get("ended_by")) for alarm in core.stored.values()}
+    assert states == {
+        "lift.r0": ("firing", None), "lift.r1": ("resolved", "rule_changed"), "lift.r2": ("resolved", "rule_gone"),
+    }  # fmt: skip
+    (kept,) = (alarm for alarm in core.stored.values() if alarm.rule_id == "lift.r0")
+    assert kept.rule_version == core.rules.by_id["lift.r0"].version
+
+
+def test_a_reload_with_a_shorter_hold_fires_at_the_new_time() -> None:
+    core = Core(make(HELD))
+    core.hear(0, floor=4)
+    core.reload(make({**HELD, "for": "4s"}), now_s=1)
+    assert core.engine.next_wake_ms() == 4_000
+    core.pass_time(4)
+    assert [alarm.fired_at_ms for alarm in core.stored.values()] == [4_000]
+
+
+def test_a_fire_is_not_edited_away() -> None:
+    core = Core(make(TRAPPED))
+    core.hear(0, entrapment=True)
+    core.reload(make({**TRAPPED, "when": "alarm_button"}), now_s=1)
+    assert [alarm.state for alarm in core.stored.values()] == ["firing"]
+    core.restart(make({**TRAPPED, "when": "occupied"}))
+    core.pass_time(2)
+    assert [alarm.state for alarm in core.stored.values()] == ["firing"]
+
+
+def test_a_changed_shape_ends_an_alarm_at_the_next_start_too() -> None:
+    core = Core(make(HIGH))
+    core.hear(0, floor=4)
+    core.restart(make({"when": "occupied"}))
+    core.pass_time(1)
+    assert [(a.state, a.evidence.get("ended_by")) for a in core.stored.values()] == [("resolved", "rule_changed")]
