@@ -246,8 +246,13 @@ class Operation(StrEnum):
     EVENT_MERGED = "event.merged"
     REGISTRY_CHANGED = "registry.changed"
     RULES_LOADED = "rules.loaded"
+    ALARM_QUIETED = "alarm.quieted"
+    ALARM_UNQUIETED = "alarm.unquieted"
 
 
+    QUIETING_ADDED = "quieting.added"
+    QUIETING_APPROVED = "quieting.approved"
+    QUIETING_ENDED = "quieting.ended"
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the journal before it has its ``seq``: what happened, and how things stand after it."""

@@ -14,6 +14,7 @@ WITHOUT_TEST = {
     "gridwarden/records/statements.py": "statements only; every test of the writer runs them",
     "gridwarden/errors.py": "names only; every raise is tested where it happens",
     "gridwarden/model.py": "fields only; every user of them is a test",
+    "gridwarden/quieting.py": "fields only; tests/rules/test_quiet.py is what they mean",
 }
 
 TESTED_WITH = {

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gridwarden.errors import NotFound, RecordsUnavailable
 from gridwarden.model import Alarm, GridEvent
+from gridwarden.quieting import Quieting
 from gridwarden.records import rows, schema
 from gridwarden.records.block import StoredBlock
 from gridwarden.records.database import connect, epoch
@@ -108,16 +109,22 @@ class Reader:
         rule: str | None = None,
         device: str | None = None,
         event: str | None = None,
+        quieted: bool | None = None,
         span_ms: tuple[int | None, int | None] = (None, None),
         after: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> list[Alarm]:
-        """Alarms that fired, newest first; ``after`` is (fired_at_ms, alarm_id) of the last one already had."""
+        """Alarms that fired, newest first; ``after`` is (fired_at_ms, alarm_id) of the last one already had.
+
+        ``quieted``: only those that are quieted (and for ended ones: were so to their end), or only the others.
+        """
         table = schema.alarm
         query = select(table).where(table.c.fired_at_ms.is_not(None), _within(table, scopes))
         for column, wanted in (("state", state), ("rule_id", rule), ("device_id", device), ("event_id", event)):
             if wanted is not None:
                 query = query.where(table.c[column] == wanted)
+        if quieted is not None:
+            query = query.where((table.c.quieted_by != "") == quieted)
         since_ms, until_ms = span_ms
         if since_ms is not None:
             query = query.where(or_(table.c.resolved_at_ms.is_(None), table.c.resolved_at_ms >= since_ms))
@@ -154,6 +161,43 @@ class Reader:
         """One grid event; raises :class:`NotFound`."""
         return rows.to_event(self._one(schema.grid_event, "event_id", event_id, "no_such_event"))
 
+    def quietings(
+        self,
+        *,
+        scopes: Scopes = EVERYWHERE,
+        kind: str | None = None,
+        ended: bool | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Quieting]:
+        """Silences and their like that quiet something in ``scopes``, newest first."""
+        table = schema.quieting
+        query = select(table).where(_touches(table, scopes)).order_by(table.c.quieting_id.desc())
+        if kind is not None:
+            query = query.where(table.c.kind == kind)
+        if ended is not None:
+            query = query.where(table.c.ended_at_ms.is_not(None) == ended)
+        if before is not None:
+            query = query.where(table.c.quieting_id < before)
+        with self._read() as connection:
+            found = connection.execute(query.limit(min(limit, PAGE_LIMIT))).mappings()
+            return [rows.to_quieting(row) for row in found]
+
+    def quieting(self, quieting_id: int) -> Quieting:
+        """One of them; raises :class:`NotFound`."""
+        return rows.to_quieting(self._one(schema.quieting, "quieting_id", quieting_id, "no_such_quieting"))
+
+    def quieted_counts(self, scopes: Scopes = EVERYWHERE) -> dict[str, int]:
+        """Firing alarms by what quiets them."""
+        table = schema.alarm
+        query = (
+            select(table.c.quieted_by, func.count())
+            .where(table.c.state == "firing", table.c.quieted_by != "", _within(table, scopes))
+            .group_by(table.c.quieted_by)
+        )
+        with self._read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def open_situation(self, scopes: Scopes, limit: int) -> tuple[int, list[GridEvent], list[Alarm]]:
         """The open events and their alarms, with the journal number they are true at: one consistent snapshot."""
         events, alarms = schema.grid_event, schema.alarm
@@ -174,20 +218,23 @@ class Reader:
             )
 
     def counts(self, scopes: Scopes) -> dict[str, Any]:
-        """Open events by severity, and firing alarms."""
+        """Open events by severity, firing alarms, and those among them that are quieted."""
         events, alarms = schema.grid_event, schema.alarm
         by_severity = (
             select(events.c.severity, func.count(), func.count().filter(events.c.unacknowledged_count > 0))
             .where(events.c.state == "open", _within(events, scopes))
             .group_by(events.c.severity)
         )
-        firing = select(func.count()).where(alarms.c.state == "firing", _within(alarms, scopes))
+        quieted = func.count().filter(alarms.c.quieted_by != "")
+        firing = select(func.count(), quieted).where(alarms.c.state == "firing", _within(alarms, scopes))
         with self._read() as connection:
             found = connection.execute(by_severity).all()
+            firing_count, quieted_count = connection.execute(firing).one()
             return {
                 "open_events": {row[0]: row[1] for row in found},
                 "unacknowledged_events": sum(int(row[2]) for row in found),
-                "firing_alarms": connection.execute(firing).scalar_one(),
+                "firing_alarms": firing_count,
+                "quieted_alarms": quieted_count,
             }
 
     def dead_letters(self, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
@@ -224,11 +271,11 @@ class Reader:
                 "quarantined": connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one(),
             }
 
-    def _one(self, table: Table, column: str, value: str, code: str) -> Any:
+    def _one(self, table: Table, column: str, value: str | int, code: str) -> Any:
         with self._read() as connection:
             row = connection.execute(select(table).where(table.c[column] == value)).mappings().first()
         if row is None:
-            raise NotFound(code, value)
+            raise NotFound(code, str(value))
         return row
 
     def _list(self, table: Table, key: str, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -243,6 +290,12 @@ def _within(table: Table, scopes: Scopes) -> Any:
     if "" in scopes:
         return and_(True)
     return or_(False, *(table.c.area.startswith(scope, autoescape=True) for scope in scopes))
+
+
+def _touches(table: Table, scopes: Scopes) -> Any:
+    """Whether a row's area lies in one of the scopes or has one of them in it."""
+    above = [scope[:length] for scope in scopes for length in range(len(scope))]
+    return or_(_within(table, scopes), table.c.area.in_(above))
 
 
 def _newest_first(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from gridwarden.model import Alarm, AlarmState, Change, EventState, GridEvent, Outcome, Severity
+from gridwarden.quieting import Matchers, Quieting, QuietingKind, Weekly
 
 _ALARM_FIELDS = tuple(f.name for f in fields(Alarm))
 _EVENT_FIELDS = tuple(f.name for f in fields(GridEvent))
+_QUIETING_FIELDS = tuple(f.name for f in fields(Quieting))
 
 
 def alarm_row(alarm: Alarm) -> dict[str, Any]:
@@ -39,6 +41,21 @@ def to_event(row: Mapping[str, Any] | RowMapping) -> GridEvent:
     values["severity"] = Severity(values["severity"])
     values["state"] = EventState(values["state"])
     return GridEvent(**values)
+
+
+def quieting_row(quieting: Quieting) -> dict[str, Any]:
+    """The row of ``quieting``."""
+    return asdict(quieting)
+
+
+def to_quieting(row: Mapping[str, Any] | RowMapping) -> Quieting:
+    """The quieting of a row or of an answer."""
+    values = {name: row[name] for name in _QUIETING_FIELDS}
+    values["kind"] = QuietingKind(values["kind"])
+    values["matchers"] = Matchers(**{name: tuple(wanted) for name, wanted in values["matchers"].items()})
+    if values["weekly"]:
+        values["weekly"] = Weekly(**{**values["weekly"], "days": tuple(values["weekly"]["days"])})
+    return Quieting(**values)
 
 
 def change_body(change: Change) -> dict[str, Any]:

@@ -197,3 +197,27 @@ command = Table(
     Index("command_by_time", "at_ms"),
 )
 """Commands carried out, so that a repeated one gets its first answer and acts once."""
+
+quieting = Table(
+    "quieting",
+    metadata,
+    Column("quieting_id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("area", String(32), nullable=False),
+    Column("matchers", JSON, nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("from_at_ms", BigInteger, nullable=False),
+    Column("until_at_ms", BigInteger),
+    Column("author", String(80), nullable=False),
+    Column("author_id", String(80), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("weekly", JSON(none_as_null=True)),
+    Column("approved_at_ms", BigInteger),
+    Column("approved_by", String(80)),
+    Column("approved_by_id", String(80)),
+    Column("ended_at_ms", BigInteger),
+    Column("ended_by", String(80)),
+    Index("quieting_open", "quieting_id", sqlite_where=text("ended_at_ms IS NULL")),
+)
+"""Who quiets which alarms, why and how long. The comment stands here alone, not in the journal."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gridwarden.model import Alarm, Change, DeadLetter, GridEvent, Reading
+from gridwarden.quieting import Quieting
 
 LEDGER_COLUMNS = ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "redelivered", "received")
 
@@ -78,6 +79,7 @@ class Transaction:
     forgotten: set[str] = field(default_factory=set)
     """Pending alarms that never fired."""
     events: dict[str, GridEvent] = field(default_factory=dict)
+    quietings: dict[int, Quieting] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     quarantined: list[Reading] = field(default_factory=list)
@@ -105,5 +107,5 @@ class Transaction:
         """Whether nothing at all would be written."""
         return not (
             self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
-            or self.quarantined or self.tallies or self.snapshot or self.followers or self.answers or self.trim_through
+            or self.quarantined or self.quietings or self.tallies or self.snapshot or self.followers or self.answers or self.trim_through
         )  # fmt: skip

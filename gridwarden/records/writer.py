@@ -5,7 +5,7 @@ Synchronous; core calls it from one worker thread. A commit that fails leaves no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
+from gridwarden.quieting import Quieting
 from gridwarden.records import block, rows, schema, statements
 from gridwarden.records.database import connect, epoch
 from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
@@ -65,6 +66,8 @@ class Start:
     spool_bytes: int
     trimmed: int
     """The last offset whose block is gone; 0: none is."""
+    quietings: list[Quieting]
+    """Those that have not ended."""
 
 
 class Writer:
@@ -91,6 +94,7 @@ class Writer:
             opened = select(schema.grid_event).where(schema.grid_event.c.state == EventState.OPEN)
             size = select(func.coalesce(func.sum(func.length(schema.intake_block.c.body)), 0))
             trimmed = select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")
+            quietings = select(schema.quieting).where(schema.quieting.c.ended_at_ms.is_(None))
             return Start(
                 epoch(connection),
                 self._offset,
@@ -102,6 +106,7 @@ class Writer:
                 {row.name: row.offset for row in connection.execute(select(schema.follower))},
                 int(connection.execute(size).scalar_one()),
                 int(connection.execute(trimmed).scalar() or 0),
+                [rows.to_quieting(row) for row in connection.execute(quietings).mappings()],
             )
 
     def shards(self) -> list[tuple[int, int, bytes]]:
@@ -129,6 +134,12 @@ class Writer:
     def alarm(self, alarm_id: str) -> Alarm | None:
         """One alarm, whatever its state."""
         return next(iter(self._alarms(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id))), None)
+
+    def over_since(self, rule_ids: Collection[str], since_ms: int) -> list[Alarm]:
+        """Alarms of these rules that were over at some time after ``since_ms`` and have ended."""
+        table = schema.alarm
+        over = (table.c.rule_id.in_(rule_ids), table.c.state == AlarmState.RESOLVED, table.c.cleared_at_ms > since_ms)
+        return self._alarms(select(table).where(*over)) if rule_ids else []
 
     def event(self, event_id: str) -> GridEvent | None:
         """One grid event, open or closed."""
@@ -182,6 +193,7 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
     )
     _put(connection, schema.alarm, [rows.alarm_row(alarm) for alarm in transaction.alarms.values()])
     _put(connection, schema.grid_event, [rows.event_row(event) for event in transaction.events.values()])
+    _put(connection, schema.quieting, [rows.quieting_row(one) for one in transaction.quietings.values()])
     if transaction.forgotten:
         connection.execute(statements.FORGET_ALARM, [{"id": alarm_id} for alarm_id in transaction.forgotten])
     first_seq = _write_journal(connection, transaction, offset)

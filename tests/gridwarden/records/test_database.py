@@ -83,6 +83,11 @@ def test_an_older_file_is_brought_up_and_its_ledger_balances(tmp_path: Path) -> 
         assert connection.execute("SELECT received FROM ledger").fetchone() == (11,)
 
 
+def test_the_newest_migration_is_the_one_that_a_start_looks_for() -> None:
+    scripts = (Path(database.__file__).parent / "migrations/versions").glob("*.py")
+    assert max(script.name[:4] for script in scripts) == database._HEAD
+
+
 def test_a_path_with_signs_of_its_own_is_opened(tmp_path: Path) -> None:
     odd = tmp_path / "a?b#c %20 水"
     odd.mkdir()

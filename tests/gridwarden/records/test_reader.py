@@ -19,6 +19,7 @@ from gridwarden.model import (
     Reading,
     Severity,
 )
+from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records.block import decode, rows_json
 from gridwarden.records.reader import Reader
 from gridwarden.records.transaction import Transaction
@@ -87,8 +88,13 @@ def test_events_and_the_open_situation(filled: Writer, reader: Reader) -> None:
     assert seq == reader.last_seq() == 6
     assert [one.event_id for one in events] == ["E4", "E2", "E0"]
     assert [one.alarm_id for one in alarms] == ["A4", "A2", "A0"]
-    assert reader.counts(("",)) == {"open_events": {"high": 5}, "unacknowledged_events": 4, "firing_alarms": 5}
-    assert reader.counts(()) == {"open_events": {}, "unacknowledged_events": 0, "firing_alarms": 0}
+    assert reader.counts(("",)) == {
+        "open_events": {"high": 5},
+        "unacknowledged_events": 4,
+        "firing_alarms": 5,
+        "quieted_alarms": 0,
+    }
+    assert reader.counts(()) == {"open_events": {}, "unacknowledged_events": 0, "firing_alarms": 0, "quieted_alarms": 0}
     assert reader.event("E1").state is EventState.CLOSED
     with pytest.raises(NotFound):
         reader.event("nobody")
@@ -118,6 +124,47 @@ def test_blocks_come_in_order_until_the_limit_and_one_at_least(writer: Writer, r
     assert [reading.device_id for reading in decode(found[0].body)] == ["S"]
     assert reader.blocks(5, 10) == []
     assert reader.head() == 5
+
+
+def quieting(number: int, area: str, **changes: object) -> Quieting:
+    plain = Quieting(number, QuietingKind.SILENCE, area, Matchers(), False, NOW_MS, None, "op", "u1", "", NOW_MS)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_quietings_that_touch_what_one_sees_newest_first(writer: Writer, reader: Reader) -> None:
+    transaction = Transaction(NOW_MS)
+    for one in (
+        quieting(1, ""), quieting(2, "330106", kind=QuietingKind.MAINTENANCE), quieting(3, "330106001"),
+        quieting(4, "330106002"), quieting(5, "330106001", ended_at_ms=NOW_MS),
+    ):  # fmt: skip
+        transaction.quietings[one.quieting_id] = one
+    writer.commit(transaction)
+
+    def ids(**choice: object) -> list[int]:
+        return [one.quieting_id for one in reader.quietings(**choice)]  # type: ignore[arg-type]
+
+    assert ids() == [5, 4, 3, 2, 1]
+    assert ids(scopes=("330106001",)) == [5, 3, 2, 1]
+    assert ids(scopes=("330106001",), ended=False) == [3, 2, 1]
+    assert ids(scopes=()) == []
+    assert ids(kind="maintenance") == [2]
+    assert ids(before=3, limit=1) == [2]
+    assert reader.quieting(4) == quieting(4, "330106002")
+    with pytest.raises(NotFound, match="no_such_quieting"):
+        reader.quieting(9)
+
+
+def test_quieted_alarms_are_counted_and_chosen(writer: Writer, reader: Reader) -> None:
+    transaction = Transaction(NOW_MS)
+    for number, reason in enumerate(("", "silence:1", "silence:1", "shelved:2")):
+        transaction.alarms[f"A{number}"] = alarm(number, quieted_by=reason)
+    transaction.alarms["A9"] = alarm(9, quieted_by="silence:1", state=AlarmState.RESOLVED)
+    writer.commit(transaction)
+    assert reader.quieted_counts() == {"silence:1": 2, "shelved:2": 1}
+    assert reader.quieted_counts(("331",)) == {"silence:1": 1, "shelved:2": 1}
+    assert [one.alarm_id for one in reader.alarms(quieted=True, state="firing")] == ["A3", "A2", "A1"]
+    assert [one.alarm_id for one in reader.alarms(quieted=False)] == ["A0"]
+    assert reader.counts(("",))["quieted_alarms"] == 3
 
 
 def test_an_empty_file_has_nothing(reader: Reader) -> None:

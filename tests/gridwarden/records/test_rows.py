@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydantic_core import from_json, to_json
 
 from gridwarden.model import Alarm, AlarmState, Change, EventState, GridEvent, Operation, Outcome, Severity
+from gridwarden.quieting import Matchers, Quieting, QuietingKind, Weekly
 from gridwarden.records import rows
 
 ALARM = Alarm("A", "smoke.fire", "1", "S", "S", "smoke", "3301", Severity.CRITICAL, AlarmState.FIRING, 1,
@@ -27,6 +28,16 @@ def test_an_event_comes_back() -> None:
     again = rows.to_event(from_json(to_json(rows.event_row(EVENT))))
     assert again == EVENT
     assert type(again.state) is EventState
+
+
+def test_a_quieting_comes_back() -> None:
+    matchers = Matchers(rules=("smoke.*", "lift.doors"), devices=("SMK-1",))
+    plain = Quieting(7, QuietingKind.SILENCE, "3301", matchers, False, 1, 9, "张三", "u1", "检修", 1)
+    weekly = Weekly((0, 4), "22:00", "06:00", "Asia/Shanghai")
+    for quieting in (plain, replace(plain, kind=QuietingKind.MAINTENANCE, weekly=weekly, until_at_ms=None)):
+        again = rows.to_quieting(from_json(to_json(rows.quieting_row(quieting))))
+        assert again == quieting
+        assert type(again.kind) is QuietingKind
 
 
 def test_a_change_is_what_the_journal_says() -> None:

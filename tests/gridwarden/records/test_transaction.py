@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records.schema import ledger
 from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
 
@@ -25,4 +26,10 @@ def test_one_tally_a_broker_and_lane() -> None:
     assert transaction.empty
     assert transaction.tally("b", "alarm") is transaction.tally("b", "alarm")
     assert transaction.tally("b", "alarm") is not transaction.tally("b", "telemetry")
+    assert not transaction.empty
+
+
+def test_a_quieting_alone_is_something_to_write() -> None:
+    transaction = Transaction(1)
+    transaction.quietings[1] = Quieting(1, QuietingKind.SILENCE, "", Matchers(), False, 1, 2, "op", "u1", "x", 1)
     assert not transaction.empty

@@ -25,6 +25,7 @@ from gridwarden.model import (
     Reading,
     Severity,
 )
+from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records import database, schema
 from gridwarden.records.block import decode, rows_json
 from gridwarden.records.reader import Reader
@@ -36,6 +37,8 @@ ALARM = Alarm("A", "smoke.fire", "1", "S", "S", "smoke", "3301", Severity.CRITIC
               fired_at_ms=2, event_id="E")  # fmt: skip
 EVENT = GridEvent("E", "F20270115-0001", "fire/device:S", "fire", "smoke.fire", Severity.HIGH, EventState.OPEN, "3301",
                   "S", "smoke", 2, 3)  # fmt: skip
+
+QUIETING = Quieting(1, QuietingKind.SILENCE, "3301", Matchers(rules=("smoke.*",)), False, 1, 9, "op", "u1", "works", 1)
 
 
 def readings(count: int = 1, size: int = 10) -> list[Reading]:
@@ -61,6 +64,7 @@ def everything(at_ms: int = NOW_MS) -> Transaction:
     transaction.snapshot = Snapshot(7, b"shard")
     transaction.followers = {"history": 0}
     transaction.answers = [Answer("c1", {"x": 1})]
+    transaction.quietings = {1: QUIETING}
     return transaction
 
 
@@ -87,6 +91,7 @@ def test_everything_of_a_transaction_is_there_for_the_next_start(data: Path, wri
     assert (start.counters, start.followers) == ({"case:F20270115": 1}, {"history": 0})
     assert start.ledger == everything().tallies
     assert start.spool_bytes == committed.spool_bytes
+    assert start.quietings == [QUIETING]
     assert again.shards() == [(7, 1, b"shard")]
     ((first, body), (second, nothing)) = again.blocks_after(0)
     assert (first, decode(body), second, nothing) == (1, readings(3), 2, b"")
@@ -97,6 +102,26 @@ def test_everything_of_a_transaction_is_there_for_the_next_start(data: Path, wri
     assert again.event("E") == EVENT
     assert again.event("F") is None
     again.close()
+
+
+def test_what_no_longer_quiets_is_not_read_at_the_start(writer: Writer) -> None:
+    writer.commit(everything())
+    ended = everything()
+    ended.quietings = {1: replace(QUIETING, ended_at_ms=5, ended_by="op")}
+    writer.commit(ended)
+    assert writer.start().quietings == []
+
+
+def test_alarms_that_are_over_since_a_time(writer: Writer) -> None:
+    transaction = Transaction(NOW_MS)
+    for number, (rule, cleared_at_ms) in enumerate([("a.b", 10), ("a.b", 20), ("a.c", 20)]):
+        one = replace(
+            ALARM, alarm_id=f"A{number}", rule_id=rule, state=AlarmState.RESOLVED, cleared_at_ms=cleared_at_ms
+        )
+        transaction.alarms[one.alarm_id] = one
+    writer.commit(transaction)
+    assert [one.alarm_id for one in writer.over_since({"a.b"}, 10)] == ["A1"]
+    assert writer.over_since((), 0) == []
 
 
 def test_later_transactions_overwrite_and_add(data: Path, writer: Writer, reader: Reader) -> None:
