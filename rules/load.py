@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
+from rules import inhibit
 from rules.rule import Head, RuleSet, make_rule
 from rules.written import MAX_RULES, WrittenHead, WrittenRule, WrittenRules
 
@@ -43,6 +44,7 @@ def load(paths: Iterable[Path], *, shipped_packs: bool = False) -> RuleSet:
     rules = {**shipped, **own}
     if len(rules) > MAX_RULES:
         raise ConfigError(f"{len(rules)} rules; at most {MAX_RULES} are loaded")
+    inhibit.check(rules.values())
     return RuleSet(tuple(rules.values()))
 
 

@@ -15,6 +15,7 @@ from gridwarden.model import Severity
 from rules import kleene
 from rules.alarm import Flapping, Terms
 from rules.condition import Condition, compile_condition
+from rules.inhibit import Inhibit
 from rules.kleene import Term
 from rules.written import (
     Category,
@@ -58,6 +59,8 @@ class Head:
     latched: bool
     enabled: bool
     shadow: bool
+    inhibits: tuple[Inhibit, ...]
+    """Which alarms its own quiet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ def head_of(kind: str, written: WrittenHead, shape: object) -> Head:
         shadow=written.shadow,
     )
 
+        inhibits=tuple(one.inhibit() for one in written.inhibits),
 
 def make_rule(kind: str, written: WrittenRule) -> Rule:
     """The rule written for devices of ``kind``, its conditions checked and compiled.

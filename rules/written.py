@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from gridwarden.kinds import KINDS
 from gridwarden.model import Severity
+from rules.inhibit import Inhibit, Relation
 from rules.schedule import Holidays, Schedule
 
 MAX_RULES = 1000
@@ -180,6 +181,18 @@ class WrittenFlapping(Written):
     """How long it must have been clear to be over."""
 
 
+class WrittenInhibit(Written):
+    """Which alarms an alarm of this rule quiets while it fires, and for how much longer."""
+
+    rules: list[Annotated[str, Field(pattern=r"^[a-z0-9_.*]+$", max_length=64)]] = Field(min_length=1, max_length=20)
+    by: Annotated[Relation, Lax]
+    after_ms: Duration = Field(0, alias="after")
+
+    def inhibit(self) -> Inhibit:
+        """Ready to be asked."""
+        return Inhibit(tuple(self.rules), self.by, self.after_ms)
+
+
 class WrittenHead(Written):
     """What every rule has, whatever its type."""
 
@@ -195,6 +208,7 @@ class WrittenHead(Written):
     enabled: bool = True
     shadow: bool = False
     """On trial: it records and tells nobody."""
+    inhibits: list[WrittenInhibit] = Field([], max_length=10)
 
 
 class WrittenRule(WrittenHead):
