@@ -8,68 +8,103 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from random import Random
+from typing import Any
 
-from gridwarden.model import Value
+from gridwarden.model import Device, Value
 
 Values = dict[str, Value]
 Spell = list[tuple[int, Values]]
 
 _S, _MIN, _H = 1_000, 60_000, 3_600_000
 DAY_MS = 24 * _H
-_SMOKE_EVERY_MS = 30 * _MIN
-_HYDRANT_EVERY_MS = 15 * _MIN
-_LIFT_EVERY_MS = 30 * _MIN
+_SITE_MS = 8 * _H
+"""Asia/Shanghai is ahead of UTC by this and has no summer time."""
 _ALARM_DBM = 0.15
 """Smoke density at which the made-up detector goes into alarm, dB/m."""
 _CHAMBER = ((0.3, "critical"), (0.1, "medium"), (0.0, "light"))
 """Smoke density above which the chamber is called so, dB/m."""
-_FLOORS = 18
+TOP_FLOOR = 18
+"""Of a building whose floors nobody has counted."""
 _HOMEWARD = 0.6
 """Share of trips from upper floors that end at the entrance."""
 _TRIPS_PER_HOUR = (0.3, 0.2, 0.1, 0.1, 0.2, 0.8, 2.5, 6.5, 6, 3.5, 3, 4, 5, 3.5, 3, 3, 3.5, 5.5, 7, 5, 4, 3, 2, 0.8)
 """Trips of one lift by hour of the day: the morning and the evening have their rush."""
+_RIDE_EVERY_MS = 4 * _MIN
+"""A lift makes one trip in such a time, or none."""
+_LONGEST_RIDE_MS = 2 * _MIN
+_LOT_BITS = 10
+_MAIN_MPA = 0.3
+"""Pressure of a main of which nothing is known."""
 
 
-def _day_curve(at_ms: int, day_ms: int) -> float:
+@dataclass(slots=True, eq=False)
+class Player:
+    """A device while it is played: what is its own for good, and what it remembers from one reading to the next."""
+
+    device: Device
+    own: int
+    """64 bits of chance that no other device has: they decide what lasts, such as its battery or the hour of its beat."""
+    main_mpa: Callable[[int], float]
+    """Pressure in its water main by time."""
+    seq: int = 0
+    """Readings it has made."""
+    floor: int = 1
+    """Where a lift's car stands."""
+    rides_until_ms: int = 0
+    away_ms: tuple[int, int] = (0, 0)
+    """From when to when it plays in a scenario."""
+
+    def lot(self, number: int) -> float:
+        """What was drawn once for all for this device, 0 to 1; six numbers are independent of each other."""
+        return (self.own >> number * _LOT_BITS & (1 << _LOT_BITS) - 1) / (1 << _LOT_BITS)
+
+
+def top_floor(device: Device) -> int:
+    """The highest floor of the building a lift is in."""
+    floors = device.attributes.get("floors", TOP_FLOOR)
+    return max(floors, 3) if isinstance(floors, int) else TOP_FLOOR
+
+
+def _hour(at_ms: int) -> float:
+    return (at_ms + _SITE_MS) % DAY_MS / _H
+
+
+def _day_curve(at_ms: int) -> float:
     """-1 in the small hours to 1 in the early afternoon."""
-    return -math.cos((at_ms - day_ms - 2 * _H) / DAY_MS * 2 * math.pi)
+    return -math.cos((_hour(at_ms) - 2) / 24 * 2 * math.pi)
 
 
-def _every(rng: Random, day_ms: int, period_ms: int) -> Iterator[int]:
-    start = day_ms + rng.randrange(period_ms)
-    for at_ms in range(start, day_ms + DAY_MS, period_ms):
-        yield at_ms + rng.randrange(2 * _S)
+# ---- ordinary life ----------------------------------------------------------------------------------------------
 
 
-# ---- ordinary days ----------------------------------------------------------------------------------------------
+def smoke_beat(rng: Random, player: Player, at_ms: int) -> Spell:
+    """A heartbeat: clean air, room temperature, battery and radio."""
+    at_ms += rng.randrange(2 * _S)
+    return [(at_ms, {
+        "state": "normal", "smoke_dbm": round(abs(rng.gauss(0.012, 0.006)), 3), "chamber": "normal",
+        "temperature_c": round(22 + 3 * _day_curve(at_ms) + rng.gauss(0, 0.3), 1),
+        "battery_pct": 45 + round(55 * player.lot(0)), "rsrp_dbm": round(-108 + 28 * player.lot(1)) + rng.randint(-3, 3),
+        "self_test": "pass", "tamper": False,
+    })]  # fmt: skip
 
 
-def smoke_day(rng: Random, day_ms: int) -> Iterator[Spell]:
-    """A heartbeat every half hour: clean air, room temperature, battery and radio."""
-    battery_pct, rsrp_dbm = rng.randint(45, 100), rng.randint(-108, -80)
-    for at_ms in _every(rng, day_ms, _SMOKE_EVERY_MS):
-        yield [(at_ms, {
-            "state": "normal", "smoke_dbm": round(abs(rng.gauss(0.012, 0.006)), 3), "chamber": "normal",
-            "temperature_c": round(22 + 3 * _day_curve(at_ms, day_ms) + rng.gauss(0, 0.3), 1),
-            "battery_pct": battery_pct, "rsrp_dbm": rsrp_dbm + rng.randint(-3, 3), "self_test": "pass", "tamper": False,
-        })]  # fmt: skip
+def hydrant_report(rng: Random, player: Player, at_ms: int) -> Spell:
+    """Pressure of its main at the height it stands at; in the cap of a drained barrel there is none to be seen."""
+    at_ms += rng.randrange(2 * _S)
+    height_mpa = 0.04 * (player.lot(0) - 0.5)
+    seen = player.device.attributes.get("mount") != "cap"
+    return [(at_ms, {
+        "pressure_mpa": round(player.main_mpa(at_ms) + height_mpa + rng.gauss(0, 0.0015), 3) if seen else 0.0,
+        "flow_lps": 0.0, "tilt_deg": round(2 * player.lot(1) + rng.uniform(0, 0.4), 1), "tilt_alarm": False,
+        "cap_open": False, "water_temp_c": round(12 + 2 * _day_curve(at_ms) + rng.gauss(0, 0.2), 1),
+        "battery_pct": 50 + round(50 * player.lot(2)), "tamper": False,
+    })]  # fmt: skip
 
 
-def hydrant_day(rng: Random, day_ms: int) -> Iterator[Spell]:
-    """A report every quarter of an hour: main pressure sags a little when people use water."""
-    usual_mpa, tilt_deg = rng.uniform(0.24, 0.34), rng.uniform(0, 2)
-    battery_pct = rng.randint(50, 100)
-    for at_ms in _every(rng, day_ms, _HYDRANT_EVERY_MS):
-        curve = _day_curve(at_ms, day_ms)
-        yield [(at_ms, {
-            "pressure_mpa": round(usual_mpa - 0.015 * curve + rng.gauss(0, 0.003), 3), "flow_lps": 0.0,
-            "tilt_deg": round(tilt_deg + rng.uniform(0, 0.4), 1), "tilt_alarm": False, "cap_open": False,
-            "water_temp_c": round(12 + 2 * curve + rng.gauss(0, 0.2), 1), "battery_pct": battery_pct, "tamper": False,
-        })]  # fmt: skip
-
-
-def _car(floor: int, door: str, **more: Value) -> Values:
+def car(floor: int, door: str, **more: Value) -> Values:
     """The whole state of a lift car; what is not named is as at rest."""
     return {
         "mode": "normal", "motion": "stopped", "direction": "none", "floor": floor, "door": door, "load_pct": 0.0,
@@ -77,22 +112,25 @@ def _car(floor: int, door: str, **more: Value) -> Values:
     }  # fmt: skip
 
 
-def lift_day(rng: Random, day_ms: int) -> Iterator[Spell]:
-    """Trips with two rush hours, and a heartbeat with the machine room's temperature."""
-    floor, busiest = 1, max(_TRIPS_PER_HOUR)
-    at_ms = day_ms
-    while (at_ms := at_ms + round(rng.expovariate(busiest) * _H) + 45 * _S) < day_ms + DAY_MS - 2 * _MIN:
-        if rng.random() < _TRIPS_PER_HOUR[(at_ms - day_ms) // _H] / busiest:
-            target = (
-                1
-                if floor != 1 and rng.random() < _HOMEWARD
-                else rng.choice([n for n in range(1, _FLOORS) if n != floor])
-            )
-            yield _trip(rng, at_ms, floor, target)
-            floor = target
-    for beat_ms in _every(rng, day_ms, _LIFT_EVERY_MS):
-        machine_room_c = round(26 + 4 * _day_curve(beat_ms, day_ms) + rng.gauss(0, 0.5), 1)
-        yield [(beat_ms, {"machine_room_c": machine_room_c, "power_main": True, "backup_battery": "good"})]
+def lift_beat(rng: Random, player: Player, at_ms: int) -> Spell:
+    """The machine room's temperature and the power; where the car stands unless it is on its way."""
+    at_ms += rng.randrange(2 * _S)
+    machine_room_c = round(26 + 4 * _day_curve(at_ms) + rng.gauss(0, 0.5), 1)
+    values: Values = {"machine_room_c": machine_room_c, "power_main": True, "backup_battery": "good"}
+    at_rest = at_ms > player.rides_until_ms
+    return [(at_ms, car(player.floor, "closed") | values if at_rest else values)]
+
+
+def lift_ride(rng: Random, player: Player, at_ms: int) -> Spell:
+    """Perhaps a trip, more likely in the two rush hours."""
+    if rng.random() >= _TRIPS_PER_HOUR[int(_hour(at_ms))] * _RIDE_EVERY_MS / _H:
+        return []
+    floor, top = player.floor, top_floor(player.device)
+    home = floor != 1 and rng.random() < _HOMEWARD
+    target = 1 if home else rng.choice([n for n in range(1, top + 1) if n != floor])
+    spell = _trip(rng, at_ms + rng.randrange(_RIDE_EVERY_MS - _LONGEST_RIDE_MS), floor, target)
+    player.floor, player.rides_until_ms = target, spell[-1][0]
+    return spell
 
 
 def _trip(rng: Random, at_ms: int, floor: int, target: int) -> Spell:
@@ -102,13 +140,13 @@ def _trip(rng: Random, at_ms: int, floor: int, target: int) -> Spell:
     stop_ms = start_ms + (3 + 2 * abs(target - floor)) * _S
     direction = "up" if target > floor else "down"
     return [
-        (at_ms, _car(floor, "open", **riding)),
+        (at_ms, car(floor, "open", **riding)),
         (
             start_ms,
-            _car(floor, "closed", **riding, motion="running", direction=direction, speed_mps=1.5, door_zone=False),
+            car(floor, "closed", **riding, motion="running", direction=direction, speed_mps=1.5, door_zone=False),
         ),
-        (stop_ms, _car(target, "open", **riding)),
-        (stop_ms + rng.randint(5, 9) * _S, _car(target, "closed")),
+        (stop_ms, car(target, "open", **riding)),
+        (stop_ms + rng.randint(5, 9) * _S, car(target, "closed")),
     ]
 
 
@@ -161,52 +199,43 @@ def smoke_tamper(rng: Random, at_ms: int) -> Spell:
     ]
 
 
-def _stuck(rng: Random, at_ms: int, seconds: int, step: int, **more: Value) -> Spell:
-    """A car that stops between floors with somebody in it, until they are freed."""
-    floor, load_pct = rng.randint(3, _FLOORS - 1), round(rng.uniform(6, 25), 1)
+def _stuck(rng: Random, at_ms: int, top: int, timing: tuple[int, int], **more: Value) -> Spell:
+    """A car that stops between floors with somebody in it, until they are freed; ``timing``: seconds, and how often told."""
+    seconds, step = timing
+    floor, load_pct = rng.randint(2, top - 1), round(rng.uniform(6, 25), 1)
     riding: Values = {"occupied": True, "load_pct": load_pct, "door_zone": False}
-    moving = _car(floor, "closed", **riding, motion="running", direction="up", speed_mps=1.5)
-    held = [(at_ms + s * _S, _car(floor, "closed", **riding, **more)) for s in range(0, seconds, step)]
+    moving = car(floor, "closed", **riding, motion="running", direction="up", speed_mps=1.5)
+    held = [(at_ms + s * _S, car(floor, "closed", **riding, **more)) for s in range(0, seconds, step)]
     freed_ms = at_ms + seconds * _S
     return [
         (at_ms - 4 * _S, moving),
         *held,
-        (freed_ms, _car(floor, "open")),
-        (freed_ms + 60 * _S, _car(floor, "closed")),
+        (freed_ms, car(floor, "open")),
+        (freed_ms + 60 * _S, car(floor, "closed")),
     ]
 
 
-def lift_entrapment_code(rng: Random, at_ms: int) -> Spell:
+def lift_entrapment_code(rng: Random, at_ms: int, top: int = TOP_FLOOR) -> Spell:
     """Entrapment told by the lift itself: the button in the car was pressed."""
     said: Values = {"entrapment": True, "entrapment_source": "button", "alarm_button": True, "alarm_location": "car"}
-    return _stuck(rng, at_ms, rng.randrange(600, 1200, 30), 30, **said)
+    return _stuck(rng, at_ms, top, (rng.randrange(600, 1200, 30), 30), **said)
 
 
-def lift_entrapment_inferred(rng: Random, at_ms: int) -> Spell:
+def lift_entrapment_inferred(rng: Random, at_ms: int, top: int = TOP_FLOOR) -> Spell:
     """Nobody says so: occupied, stopped, door closed, for minutes."""
-    return _stuck(rng, at_ms, rng.randrange(300, 600, 15), 15)
+    return _stuck(rng, at_ms, top, (rng.randrange(300, 600, 15), 15))
 
 
-def lift_door_open_moving(rng: Random, at_ms: int) -> Spell:
+def lift_door_open_moving(rng: Random, at_ms: int, top: int = TOP_FLOOR) -> Spell:
     """The car moves off with its door open, is taken out of service and returned."""
-    floor = rng.randint(2, _FLOORS - 1)
+    floor = rng.randint(2, top - 1)
     moving: Values = {"motion": "running", "direction": "down", "speed_mps": 0.4, "door_zone": False}
     stopped_ms = at_ms + 8 * _S
     return [
-        *((at_ms + second * _S, _car(floor, "open", **moving)) for second in range(0, 8, 2)),
-        (stopped_ms, _car(floor, "open", mode="out_of_service")),
-        (stopped_ms + rng.randint(5, 12) * _MIN, _car(floor, "closed")),
+        *((at_ms + second * _S, car(floor, "open", **moving)) for second in range(0, 8, 2)),
+        (stopped_ms, car(floor, "open", mode="out_of_service")),
+        (stopped_ms + rng.randint(5, 12) * _MIN, car(floor, "closed")),
     ]
-
-
-def hydrant_low_pressure(rng: Random, at_ms: int) -> Spell:
-    """A main loses its pressure for several minutes and gets it back."""
-    low_mpa, minutes = rng.uniform(0.04, 0.08), rng.randint(6, 12)
-    low = [(at_ms + half * 30 * _S, round(low_mpa + rng.uniform(0, 0.012), 3)) for half in range(minutes * 2)]
-    back_ms = at_ms + minutes * _MIN
-    falling = [(at_ms - 60 * _S, 0.22), (at_ms - 30 * _S, 0.14)]
-    rising = [(back_ms, 0.16), (back_ms + 30 * _S, 0.23), (back_ms + 60 * _S, 0.27)]
-    return [(when, {"pressure_mpa": mpa}) for when, mpa in (*falling, *low, *rising)]
 
 
 def hydrant_knocked(rng: Random, at_ms: int) -> Spell:
@@ -229,12 +258,44 @@ def hydrant_tamper(rng: Random, at_ms: int) -> Spell:
     return [*((at_ms + m * _MIN, dict(opened)) for m in range(minutes)), (at_ms + minutes * _MIN, closed)]
 
 
-DAYS: dict[str, Callable[[Random, int], Iterator[Spell]]] = {
-    "smoke": smoke_day,
-    "lift": lift_day,
-    "hydrant": hydrant_day,
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """Something a device does again and again."""
+
+    every_ms: int
+    spell: Callable[[Random, Player, int], Spell]
+    """What it says from this time on, which is empty if it has nothing to say."""
+    roll_call: bool = True
+    """Whether it tells that the device is there, and how it is."""
+
+
+ROUTINES: dict[str, tuple[Routine, ...]] = {
+    "smoke": (Routine(30 * _MIN, smoke_beat),),
+    "hydrant": (Routine(15 * _MIN, hydrant_report),),
+    "lift": (Routine(30 * _MIN, lift_beat), Routine(_RIDE_EVERY_MS, lift_ride, roll_call=False)),
 }
-INCIDENTS: dict[str, Callable[[Random, int], Spell]] = {
+"""By kind."""
+
+
+def ordinary_day(kind: str, rng: Random, midnight_ms: int, **attributes: Any) -> Iterator[Spell]:
+    """All that one device of a kind says on a day, in the order in which its routines have their turn."""
+    player = Player(Device("", kind, attributes=attributes), rng.getrandbits(64), lambda _at_ms: _MAIN_MPA)
+    routines = ROUTINES[kind]
+    turns = sorted(
+        (first_ms, number)
+        for number, routine in enumerate(routines)
+        for first_ms in range(player.own % routine.every_ms, DAY_MS, routine.every_ms)
+    )
+    moved_ms = midnight_ms + _SITE_MS
+    for first_ms, number in turns:
+        spell = routines[number].spell(rng, player, first_ms - _SITE_MS)
+        if spell:
+            yield [(at_ms + moved_ms, values) for at_ms, values in spell]
+
+
+DAYS: dict[str, Callable[[Random, int], Iterator[Spell]]] = {kind: partial(ordinary_day, kind) for kind in ROUTINES}
+"""By kind: an ordinary day from its midnight on."""
+INCIDENTS: dict[str, Callable[..., Spell]] = {
     "smoke.fire": smoke_fire,
     "smoke.test": smoke_test,
     "smoke.low_battery": smoke_low_battery,
@@ -242,8 +303,8 @@ INCIDENTS: dict[str, Callable[[Random, int], Spell]] = {
     "lift.entrapment_code": lift_entrapment_code,
     "lift.entrapment_inferred": lift_entrapment_inferred,
     "lift.door_open_moving": lift_door_open_moving,
-    "hydrant.low_pressure": hydrant_low_pressure,
     "hydrant.knocked": hydrant_knocked,
     "hydrant.tamper": hydrant_tamper,
 }
-"""By name ``kind.what``; the time given is when it begins (a few readings may lead up to it)."""
+"""By name ``kind.what``; given chance and the time at which it begins (a few readings may lead up to it), those of lifts
+the top floor, too."""

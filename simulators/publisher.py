@@ -13,7 +13,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -24,6 +23,7 @@ from aiomqtt.exceptions import MqttConnectError
 from gridwarden.errors import BrokerUnavailable
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+_ASK_AGAIN_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +114,7 @@ class Publisher:
         try:
             await self._wait(self._connected)
         except BaseException:
-            self._keeper.cancel()
+            await _ended(self._keeper)
             raise
         return self
 
@@ -126,9 +126,7 @@ class Publisher:
                 await self.drain()
         finally:
             if self._keeper is not None:
-                self._keeper.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._keeper
+                await _ended(self._keeper)
 
     async def publish(self, topic: str, payload: bytes, devices: Sequence[str]) -> None:
         """Take one message over: returns when there is room for it in the window, not when it is acknowledged.
@@ -158,16 +156,20 @@ class Publisher:
         if self._client is not None:
             self._start(self._client, number)
 
+    def check(self) -> None:
+        """Raise what :meth:`publish` would raise, without publishing."""
+        if self._failure:
+            raise self._failure
+        if self._keeper is not None and self._keeper.done():
+            self._keeper.result()  # it never ends by itself: raise what ended it
+
     async def drain(self) -> None:
         """Wait until everything handed over is acknowledged; raises as :meth:`publish` does."""
         await self._wait(self._idle)
 
     async def _wait(self, event: asyncio.Event) -> None:
         await event.wait()
-        if self._failure:
-            raise self._failure
-        if self._keeper is not None and self._keeper.done():
-            self._keeper.result()  # it never ends by itself: raise what ended it
+        self.check()
 
     def _start(self, client: aiomqtt.Client, number: int) -> None:
         # Tasks start in the order they are made and reach paho's queue before their first await: order is kept.
@@ -261,3 +263,16 @@ class Publisher:
         )  # fmt: skip
         client.pending_calls_threshold = self._window + 1
         return client
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel ``task`` and wait for its end; what it ended by is raised.
+
+    Asked again while it goes on: ``wait_for`` of Python 3.11, in which aiomqtt waits, loses a cancellation that comes in
+    the same moment as what it waits for.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_ASK_AGAIN_S)
+    if not task.cancelled():
+        task.result()

@@ -97,6 +97,11 @@ class Pace:
         self._sleep = sleep
         self._start: tuple[int, float] | None = None
 
+    @property
+    def at_full_speed(self) -> bool:
+        """Whether nothing is waited for."""
+        return self._speed == "max"
+
     def wait_s(self, at_ms: int | None) -> float:
         """Seconds until a reading of ``at_ms`` is due; 0 or less: now. The first one asked for is due at once."""
         if self._speed == "max" or at_ms is None:

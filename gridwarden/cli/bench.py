@@ -40,8 +40,9 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.importing import import_file
 from gridwarden.office.registry import Office
 from gridwarden.records.reader import Reader
-from simulators import district, sample
+from simulators import district
 from simulators.load import Plan, gateway_id, lift_id
+from simulators.tables import write_table
 
 LIFTS = 7_000
 RATIO_WANTED = 0.5
@@ -185,8 +186,8 @@ def _furnish(data: Path) -> str:
         replace(templates[n % len(templates)], device_id=lift_id(n), gateway=gateway_id(n, plan_gateways))
         for n in range(LIFTS + bench_latency.CHANGING)
     ]
-    sample.write_table(district.areas(), data / "areas.csv")
-    sample.write_table(lifts, data / "devices.csv")
+    write_table(district.areas(), data / "areas.csv")
+    write_table(lifts, data / "devices.csv")
     with Office.open(data / "office.db") as office:
         import_file(office, "areas", data / "areas.csv")
         import_file(office, "devices", data / "devices.csv")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import secrets
-from collections.abc import Iterator
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,16 +26,17 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.basemap import import_basemap
 from gridwarden.office.importing import import_file
 from gridwarden.office.registry import Office
-from simulators import city
+from gridwarden.office.snapshot import read_registry
 from simulators.city import writing
-from simulators.publisher import Account, Address, Publisher
-from simulators.world import scenario, stage
-from simulators.world.stream import Sent
+from simulators.fleet import Fleet
+from simulators.publisher import Account, Address
+from simulators.world import programme, scenario, stage
 
 SEED = 1
 BEFORE_MS = 30 * 60_000
 """How much of the past the demo begins with."""
-PAGE = 1_000
+WINDOW = 200
+"""Messages that may be unacknowledged."""
 USER = "operator"
 
 
@@ -52,6 +53,9 @@ def demo(
         float,
         typer.Option(min=0.02, max=3, help="Devices at the first start; 1 is 30,000: 7,000 lifts, 20,000 detectors."),
     ] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="What happens, where and when; default: something else at each start.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,12 +63,14 @@ def demo(
     with told():
         here = installation(config, data, http__port=port, embedded__mqtt_port=0)
         logs.set_up("demo", level="warning")
-        facts = asyncio.run(_demo(here, seconds, scale, wanted=as_json))
+        facts = asyncio.run(_demo(here, seconds, scale, seed, wanted=as_json))
         if facts:
             print_json(facts)
 
 
-async def _demo(here: Installation, seconds: float | None, scale: float, *, wanted: bool) -> dict[str, Any]:
+async def _demo(
+    here: Installation, seconds: float | None, scale: float, seed: int | None, *, wanted: bool
+) -> dict[str, Any]:
     """Live until it is over; the facts, if they are wanted."""
     data = here.config.data
     async with AsyncExitStack() as stack:
@@ -73,16 +79,20 @@ async def _demo(here: Installation, seconds: float | None, scale: float, *, want
         with busy("making a district and its devices"):
             app.prepare(data)
             password = _fresh_password(data)
-            devices = _district(data, scale)
+            devices = await _district(data, scale)
         with busy("starting"):
             running = await stack.enter_async_context(app.running(here, log_level="warning"))
         err.print(f"\n  Gridwarden is at [bold]{here.address}[/]", soft_wrap=True)
         say(f"  sign in as      {USER} / {password}")
-        say("  Ctrl-C ends it\n")
+        say(
+            f"  look at         the map: {len(devices):,} devices, and a fire that is breaking out now; then every few minutes"
+        )
+        say("                  something else, each of the scenarios once an hour")
+        say("  Ctrl-C          ends it\n")
         account = Account()
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_live(running, devices, account, stop), name="demo-live")
+            tasks.create_task(_live(running, devices, seed, account, stop), name="demo-live")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asked_to_end()
@@ -119,56 +129,55 @@ def _fresh_password(data: Path) -> str:
     return password
 
 
-def _district(data: Path, scale: float) -> list[Device]:
+async def _district(data: Path, scale: float) -> list[Device]:
     """The devices of the district; made and registered at the first start, with its outlines, map and stations."""
     folder = data / "city"
-    with Office.open(data / "office.db") as office:
-        if not (folder / "complete").exists():
-            writing.write(city.make(SEED, scale), folder)
+    if not (folder / "complete").exists():
+        await _make(folder, scale)
+        with Office.open(data / "office.db") as office:
             import_file(office, "areas", folder / writing.AREAS)
             import_file(office, "devices", folder / writing.DEVICES)
             import_file(office, "resources", folder / writing.RESOURCES)
-            import_basemap(data, folder / writing.BASEMAP)
-            (folder / "complete").touch()
-        devices: list[Device] = []
-        while page := office.devices(after=devices[-1].device_id if devices else "", limit=PAGE):
-            devices += page
-        return devices
+        import_basemap(data, folder / writing.BASEMAP)
+        (folder / "complete").touch()
+    return list(read_registry(data / "office.db").devices.values())
 
 
-async def _live(running: Running, devices: list[Device], account: Account, stop: asyncio.Event) -> None:
-    """The last half hour as fast as it goes, then life as it comes: one programme of scenarios after the other."""
-    if running.broker is None:
+async def _make(folder: Path, scale: float) -> None:
+    """In a process of its own, which gives its memory back: four times what the demo needs afterwards."""
+    command = (sys.executable, "-m", "simulators.city", str(folder), "--seed", str(SEED), "--scale", str(scale))
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE, start_new_session=True)
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        reason = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit {process.returncode}"]
+        raise ConfigError(f"the district cannot be made: {reason[0]}", path=folder)
+
+
+async def _live(
+    running: Running, devices: list[Device], seed: int | None, account: Account, stop: asyncio.Event
+) -> None:
+    """The last half hour as fast as it goes, then life as it comes, with all that happens in it."""
+    broker = running.broker
+    if broker is None:
         return
-    user, password = running.broker.credentials(credentials.REPLAYER)
-    address = Address(running.broker.host, running.broker.mqtt_port, "gridwarden-demo", user, password)
-    from_ms = SystemClock().now_ms() - BEFORE_MS
-    async with Publisher(address, account=account) as publisher:
-        for seed in itertools.count(from_ms // 1000):
-            plan = await asyncio.to_thread(_programme, devices, seed, from_ms)
-            stream = stage.perform(plan, seed)
-            while chunk := await asyncio.to_thread(_some, stream):
-                for sent in chunk:
-                    await _until(sent.sent_at_ms, stop)
-                    if stop.is_set():
-                        return
-                    await publisher.publish(sent.topic, to_json(sent.body()), [sent.device_id])
-            from_ms = plan.to_ms
-
-
-def _programme(devices: list[Device], seed: int, from_ms: int) -> stage.Programme:
-    """Every shipped scenario that a district of this size can play."""
-    wanted = []
-    for one in scenario.shipped():
-        with contextlib.suppress(ConfigError):
-            stage.cast(one, devices, seed)
-            wanted.append(one)
-    return stage.programme(wanted, devices, seed, from_ms)
-
-
-def _some(stream: Iterator[Sent]) -> list[Sent]:
-    """The next few readings; made in a thread, since a district's first one takes seconds."""
-    return list(itertools.islice(stream, 200))
+    user, password = broker.credentials(credentials.REPLAYER)
+    address = Address(broker.host, broker.mqtt_port, "", user, password)
+    now_ms = SystemClock().now_ms()
+    seed = now_ms if seed is None else seed
+    acts = programme.unfold(scenario.shipped(), devices, seed, now_ms)
+    stream = stage.perform(acts, devices, seed, now_ms - BEFORE_MS, roll_call_until_ms=now_ms)
+    clients = dict.fromkeys((device.device_id for device in devices), "gridwarden-demo")
+    async with Fleet(clients, lambda _client: address, account, window=WINDOW) as fleet:
+        for sent in stream:
+            await _until(sent.sent_at_ms, stop)
+            if stop.is_set():
+                return
+            await fleet.publish(sent.topic, to_json(sent.body()), [sent.device_id])
 
 
 async def _until(at_ms: int, stop: asyncio.Event) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gridwarden.app import Installation, embedded_address, is_running
-from gridwarden.broker import credentials
+from gridwarden.app import Installation
+from gridwarden.cli import publishing
 from gridwarden.cli.output import (
     ConfigOption,
     DataOption,
@@ -24,11 +24,13 @@ from gridwarden.cli.output import (
     told,
 )
 from gridwarden.clock import parse_rfc3339
-from gridwarden.errors import BrokerUnavailable, ConfigError
+from gridwarden.errors import ConfigError
 from simulators import mapping as mappings
 from simulators.publisher import Address
 from simulators.replay import Options, ReplayAccount
 from simulators.replay import replay as play
+
+CLIENT_ID = "gridwarden-replay"
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="CSV or JSON Lines; .gz too.")]
 
@@ -43,9 +45,7 @@ def replay(
             " as gateways send it, with gateway and lane beside it.",
         ),
     ] = None,
-    speed: Annotated[
-        str, typer.Option(metavar="max|FACTOR", help="max, or a factor: 1 is as recorded, 60 an hour in a minute.")
-    ] = "max",
+    speed: publishing.SpeedOption = "max",
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Most readings in one message.")] = 1,
     since: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Leave out what was recorded before.")
@@ -57,12 +57,10 @@ def replay(
         str | None, typer.Option(metavar="now|TIME", help="Move all times so that the first one is then.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be mapped.")] = False,
-    host: Annotated[str | None, typer.Option(help="Another broker than the one of the running instance.")] = None,
-    port: Annotated[int, typer.Option("--broker-port", help="Port of that broker.")] = 1883,
-    username: Annotated[str | None, typer.Option(help="User at that broker.")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar="GRIDWARDEN_PASSWORD", help="Its password; better given in the environment.")
-    ] = None,
+    host: publishing.HostOption = None,
+    port: publishing.PortOption = 1883,
+    username: publishing.UsernameOption = None,
+    password: publishing.PasswordOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -71,17 +69,17 @@ def replay(
     with told():
         here = installation(config, data)
         options = Options(
-            path=file, mapping=_mapping(mapping), speed=_speed(speed), batch=batch, from_ms=_time("--from", since),
+            path=file, mapping=_mapping(mapping), speed=publishing.speed(speed), batch=batch, from_ms=_time("--from", since),
             to_ms=_time("--to", until), shift="now" if shift == "now" else _time("--shift", shift), strict=strict,
         )  # fmt: skip
-        address = Address(host, port, "gridwarden-replay", username, password) if host else None
+        address = Address(host, port, CLIENT_ID, username, password) if host else None
         account = asyncio.run(_replay(here, options, address))
         _show(account, as_json=as_json)
 
 
 async def _replay(here: Installation, options: Options, address: Address | None) -> ReplayAccount:
     if address is None:
-        address = running_broker(here)
+        address = publishing.running_broker(here, CLIENT_ID)
     with bar("replaying") as progress:
         task = progress.add_task("", total=1.0, note="")
 
@@ -91,38 +89,10 @@ async def _replay(here: Installation, options: Options, address: Address | None)
         return await play(replace(options, address=address), step)
 
 
-def running_broker(here: Installation) -> Address:
-    """The embedded broker of the running instance, as its owner may use it.
-
-    Raises:
-        BrokerUnavailable: no instance runs on this data directory.
-    """
-    config = here.config
-    if not config.embedded.enabled:
-        raise ConfigError("the embedded broker is off; name the broker with --host", place="embedded.enabled")
-    if not is_running(config.data):
-        raise BrokerUnavailable(f"no instance runs on {config.data}; start `gridwarden run` first, or give --host")
-    host, port = embedded_address(config.data)
-    user, password = credentials.load(config.data / "broker").of(credentials.REPLAYER)
-    return Address(host, port, "gridwarden-replay", user, password)
-
-
 def _mapping(name: str | None) -> mappings.FileMapping | None:
     if name is None:
         return None
     return mappings.load(shipped(name, mappings.SHIPPED, "mapping"))
-
-
-def _speed(text: str) -> Any:
-    if text == "max":
-        return "max"
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor < 1e6:  # noqa: PLR2004 - faster than that is max
-        raise ConfigError(f"{text!r}: max, or a number above 0, is expected", place="--speed")
-    return factor
 
 
 def _time(option: str, text: str | None) -> int | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gridwarden.model import Device, Resource
 from simulators.city.geometry import Point
 from simulators.city.making import City, Feature, Place
+from simulators.tables import write_table
 
 AREAS, BASEMAP, DEVICES, RESOURCES = "areas.geojson", "basemap.geojson", "devices.csv", "resources.csv"
 
@@ -22,8 +20,8 @@ def write(city: City, folder: Path) -> list[Path]:
     paths = [folder / name for name in (AREAS, BASEMAP, DEVICES, RESOURCES)]
     _write_features(paths[0], map(_area, city.areas))
     _write_features(paths[1], map(_piece, city.basemap))
-    _write_table(paths[2], city.devices)
-    _write_table(paths[3], city.resources)
+    write_table(city.devices, paths[2])
+    write_table(city.resources, paths[3])
     return paths
 
 
@@ -55,14 +53,6 @@ def _write_features(path: Path, features: Iterable[dict[str, Any]]) -> None:
     """One feature a line, so that two versions can be compared."""
     lines = ",\n".join(_json(feature) for feature in features)
     path.write_text(f'{{"type":"FeatureCollection","features":[\n{lines}\n]}}\n', encoding="utf-8", newline="\n")
-
-
-def _write_table(path: Path, records: Sequence[Device] | Sequence[Resource]) -> None:
-    """Columns named as the fields of ``gridwarden.model``; attributes as JSON, which the import reads as it is."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(records[0])], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(record) | {"attributes": _json(record.attributes)} for record in records)
 
 
 def _json(value: Any) -> str:

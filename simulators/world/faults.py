@@ -21,6 +21,8 @@ Stream = Iterable[Sent]
 Hits = Callable[[Sent], bool]
 """Whether a fault concerns this reading."""
 DAY_MS = 86_400_000
+BELIEVED_AHEAD_MS = 300_000
+"""A device clock may be so far ahead and is still believed (``ingest.max_ahead_s``)."""
 _BACKFILL_FASTER = 100
 """How many times as fast as it was gathered a gateway sends what it has kept."""
 
@@ -101,7 +103,7 @@ class Duplicates(Fault):
 
 
 class Skew(Fault):
-    """The device's clock is wrong by so much (negative: slow)."""
+    """The device's clock is wrong by so much (negative: slow, positive: fast)."""
 
     what: Literal["skew"]
     by: Duration
@@ -111,8 +113,8 @@ class Skew(Fault):
         return (replace(sent, at_ms=sent.at_ms + self.by) if hits(sent) else sent for sent in stream)
 
     def clock_ms(self) -> int:
-        """See :class:`Fault`."""
-        return self.by
+        """See :class:`Fault`. A clock too far ahead gives way to the time of reception."""
+        return self.by if self.by <= BELIEVED_AHEAD_MS else 0
 
 
 class NeverSet(Fault):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from gridwarden.model import Device, Value
-from simulators.behaviour import INCIDENTS, Spell
+from simulators.behaviour import INCIDENTS, Spell, car, top_floor
 from simulators.world.truth import Truth
 
 Rules = tuple[str, ...]
@@ -49,10 +49,12 @@ def _incident(name: str, *, found: Rules = (), allowed: Rules = (), absent: Rule
     """One of :data:`simulators.behaviour.INCIDENTS`, on each device by itself."""
 
     def happen(rng: Random, devices: Sequence[Device], at_ms: int) -> list[Part]:
-        return [
-            _part(device, INCIDENTS[name](rng, at_ms), at_ms, found=found, allowed=allowed, absent=absent)
-            for device in devices
-        ]
+        parts = []
+        for device in devices:
+            where = {"top": top_floor(device)} if device.kind == "lift" else {}
+            spell = INCIDENTS[name](rng, at_ms, **where)
+            parts.append(_part(device, spell, at_ms, found=found, allowed=allowed, absent=absent))
+        return parts
 
     return happen
 
@@ -92,7 +94,10 @@ def nuisance(rng: Random, devices: Sequence[Device], at_ms: int, *, warmer_c: fl
 
 
 def burst_main(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: int = 20) -> list[Part]:
-    """A water main bursts: one hydrant after the other loses its pressure, until the pipe is shut off and fed again."""
+    """A water main bursts: one hydrant after the other loses its pressure, until the pipe is shut off and fed again.
+
+    A sensor in the cap of a drained barrel sees no pressure at any time: nobody can be told by it.
+    """
     low_mpa, parts, reached_ms = rng.uniform(0.03, 0.06), [], at_ms
     for device in devices:
         height_mpa = rng.uniform(0, 0.02)
@@ -100,8 +105,12 @@ def burst_main(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: i
         low_ms = range(reached_ms + 30 * _S, back_ms, 30 * _S)
         levels = [(reached_ms, 0.19), *((when, low_mpa + height_mpa + rng.uniform(0, 0.006)) for when in low_ms)]
         levels += [(back_ms, 0.17), (back_ms + 30 * _S, 0.24), (back_ms + 60 * _S, 0.29)]
+        blind = device.attributes.get("mount") == "cap"
+        if blind:
+            levels = [(when, 0.0) for when, _ in levels]
         spell: Spell = [(when, {"pressure_mpa": round(mpa, 3)}) for when, mpa in levels]
-        parts.append(_part(device, spell, reached_ms, found=_PRESSURE))
+        told: dict[str, Rules] = {"absent" if blind else "found": _PRESSURE}
+        parts.append(_part(device, spell, reached_ms, **told))
         reached_ms += rng.randint(3, 15) * _S
     return parts
 
@@ -122,25 +131,29 @@ def freeze(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: int =
     return parts
 
 
-def _car(floor: int, door: str, **more: Value) -> dict[str, Value]:
-    rest: dict[str, Value] = {
-        "mode": "normal", "motion": "stopped", "direction": "none", "floor": floor, "door": door, "occupied": False,
-        "door_zone": True, "speed_mps": 0.0, "load_pct": 0.0, "entrapment": False, "alarm_button": False,
-    }  # fmt: skip
-    return rest | more
-
-
 def night_off(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: int = 60) -> list[Part]:
     """The operator parks the lifts empty, switches them off for the night and on again: silence, nobody in it."""
     parts = []
     for device in devices:
         on_ms = at_ms + minutes * _MIN + rng.randrange(60 * _S)
         spell: Spell = [
-            (at_ms, _car(1, "closed", mode="parking")),
-            (at_ms + 20 * _S, _car(1, "closed", mode="parking", power_main=False)),
-            (on_ms, _car(1, "closed", mode="homing", power_main=True)),
-            (on_ms + 40 * _S, _car(1, "closed")),
+            (at_ms, car(1, "closed", mode="parking")),
+            (at_ms + 20 * _S, car(1, "closed", mode="parking", power_main=False)),
+            (on_ms, car(1, "closed", mode="homing", power_main=True)),
+            (on_ms + 40 * _S, car(1, "closed")),
         ]
+        parts.append(_part(device, spell, at_ms, absent=_ENTRAPMENT))
+    return parts
+
+
+def lift_fault(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: int = 45) -> list[Part]:
+    """A fault takes the empty car out of service until it is mended."""
+    parts = []
+    for device in devices:
+        floor, back_ms = rng.randint(1, top_floor(device)), at_ms + minutes * _MIN
+        out = car(floor, "open", mode="out_of_service", fault_code=rng.choice((5, 6, 7, 9, 10)))
+        held = [(when, dict(out)) for when in range(at_ms, back_ms, 15 * _MIN)]
+        spell: Spell = [*held, (back_ms, car(floor, "closed", fault_code=None))]
         parts.append(_part(device, spell, at_ms, absent=_ENTRAPMENT))
     return parts
 
@@ -149,37 +162,55 @@ def power_cut(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: in
     """The street's feeder fails: lifts creep to a landing on their batteries and open; ``trapped`` of them do not."""
     parts = []
     for number, device in enumerate(devices):
-        floor, back_ms = rng.randint(3, 15), at_ms + minutes * _MIN
+        floor, back_ms = rng.randint(2, top_floor(device) - 1), at_ms + minutes * _MIN
         dark: dict[str, Value] = {"mode": "emergency_power", "power_main": False}
         begin = (
             at_ms - 4 * _S,
-            _car(floor, "closed", motion="running", direction="up", occupied=True, door_zone=False),
+            car(floor, "closed", motion="running", direction="up", occupied=True, door_zone=False),
         )
         if number < trapped:
             held = dark | {"occupied": True, "door_zone": False, "load_pct": 12.0, "entrapment": True}
-            stuck: Spell = [(at_ms + s * _S, _car(floor, "closed", **held)) for s in range(15, minutes * 50, 30)]
-            freed: Spell = [(back_ms - 60 * _S, _car(floor, "open", **dark))]
-            end: Spell = [(back_ms, _car(floor, "closed", power_main=True))]
+            stuck: Spell = [(at_ms + s * _S, car(floor, "closed", **held)) for s in range(15, minutes * 50, 30)]
+            freed: Spell = [(back_ms - 60 * _S, car(floor, "open", **dark))]
+            end: Spell = [(back_ms, car(floor, "closed", power_main=True))]
             parts.append(
                 _part(device, [begin, *stuck, *freed, *end], at_ms, found=_ENTRAPMENT[:1], allowed=_ENTRAPMENT)
             )
         else:
             spell: Spell = [
                 begin,
-                (at_ms + 2 * _S, _car(floor, "closed", occupied=True, door_zone=False, motion="running", **dark)),
-                (at_ms + 25 * _S, _car(floor, "open", occupied=True, **dark)),
-                (at_ms + 60 * _S, _car(floor, "open", **dark)),
-                (back_ms, _car(floor, "closed", power_main=True)),
+                (at_ms + 2 * _S, car(floor, "closed", occupied=True, door_zone=False, motion="running", **dark)),
+                (at_ms + 25 * _S, car(floor, "open", occupied=True, **dark)),
+                (at_ms + 60 * _S, car(floor, "open", **dark)),
+                (back_ms, car(floor, "closed", power_main=True)),
             ]
             parts.append(_part(device, spell, at_ms, absent=_ENTRAPMENT))
+    return parts
+
+
+def boot_storm(
+    rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: int = 10, seconds: int = 10
+) -> list[Part]:
+    """A radio cell fails for ``minutes``; then every detector boots within ``seconds`` and says three times how it is."""
+    parts, back_ms = [], at_ms + minutes * _MIN
+    for device in devices:
+        values: dict[str, Value] = {
+            "state": "normal", "smoke_dbm": round(rng.uniform(0, 0.02), 3), "chamber": "normal", "self_test": "pass",
+            "temperature_c": round(rng.uniform(20, 25), 1), "tamper": False,
+        }  # fmt: skip
+        boot_ms = back_ms + rng.randrange(seconds * _S)
+        spell: Spell = [(at_ms, dict(values)), *((boot_ms + n * 300, dict(values)) for n in range(3))]
+        parts.append(_part(device, spell, at_ms, absent=_FIRE))
     return parts
 
 
 HAPPENINGS: dict[str, Happening] = {
     "fire": fire,
     "nuisance": nuisance,
+    "boot_storm": boot_storm,
     "test_button": _incident("smoke.test", absent=_FIRE),
     "tampered_detector": _incident("smoke.tamper", found=("smoke.removed",)),
+    "low_battery": _incident("smoke.low_battery", found=("smoke.low_battery",)),
     "burst_main": burst_main,
     "opened_hydrant": _incident("hydrant.tamper", found=("hydrant.cap_open",)),
     "knocked_hydrant": _incident("hydrant.knocked", found=("hydrant.tilt",), allowed=("hydrant.leak",)),
@@ -187,6 +218,7 @@ HAPPENINGS: dict[str, Happening] = {
     "entrapment_code": _incident("lift.entrapment_code", found=("lift.entrapment",), allowed=_ENTRAPMENT),
     "entrapment_inferred": _incident("lift.entrapment_inferred", found=("lift.entrapment_inferred",)),
     "door_open_moving": _incident("lift.door_open_moving", found=("lift.door_open_moving",)),
+    "lift_fault": lift_fault,
     "night_off": night_off,
     "power_cut": power_cut,
 }

@@ -1,28 +1,44 @@
-"""The ordinary day of any device between two times: what stands behind every scenario. Pure."""
+"""Ordinary life, made as time goes on: a heap of who has something to say next. Pure.
+
+Nothing is made before its time: what is kept is one entry for each routine of each device, so that a district of 30,000
+devices begins to speak at once and costs as much as it says. Whatever is drawn is drawn from the seed, the device and the
+time alone: how far one reads changes nothing.
+"""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
 from random import Random
 from zoneinfo import ZoneInfo
 
 from gridwarden.model import Device
-from simulators.behaviour import DAY_MS, DAYS, Spell
-from simulators.world.stream import Sent, merge, numbered
+from simulators.behaviour import DAY_MS, ROUTINES, Player, Routine, Spell, Values
+from simulators.world.stream import Sent
 
-KINDS = frozenset(DAYS)
-"""Kinds of devices that have an ordinary day."""
-_S, _MIN, _H = 1_000, 60_000, 3_600_000
-_HYDRANT_EVERY_MS = 15 * _MIN
+KINDS = frozenset(ROUTINES)
+"""Kinds of devices that have an ordinary life."""
+NOBODY = "GW-SIM"
+"""The gateway of a device that is bound to none."""
+_H = 3_600_000
 _PEAKS = ((7.5, 0.022), (12.0, 0.010), (19.0, 0.026))
 """Hour of the day and depth (MPa) of the sags that morning, midday and evening demand leave in a main."""
 _PEAK_WIDTH_H = 1.3
-_SWINGS_MS = (83 * _MIN, 197 * _MIN)
+_SWINGS_MS = (83 * 60_000, 197 * 60_000)
 """Periods of the swings that pumps and neighbours cause."""
 _SWING_MPA = 0.004
+_SITE_MS = 8 * _H
 _ZONE = ZoneInfo("Asia/Shanghai")
+
+Free = Callable[[Player, int, int], bool]
+"""Whether a device may say something ordinary from when to when."""
+Said = tuple[int, Player, Values]
+"""What a device is to say, and when."""
 
 
 def midnight_ms(at_ms: int) -> int:
@@ -31,6 +47,7 @@ def midnight_ms(at_ms: int) -> int:
     return round(at.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
 
 
+@lru_cache(maxsize=4096)
 def main_pressure(main: str, seed: int) -> Callable[[int], float]:
     """Pressure (MPa) in a water main by time (epoch ms): all hydrants on it move together."""
     rng = Random(f"{seed} main {main}")
@@ -38,7 +55,7 @@ def main_pressure(main: str, seed: int) -> Callable[[int], float]:
     phases = [rng.uniform(0, 2 * math.pi) for _ in _SWINGS_MS]
 
     def mpa(at_ms: int) -> float:
-        hour = (at_ms - midnight_ms(at_ms)) / _H
+        hour = (at_ms + _SITE_MS) % DAY_MS / _H
         sag = sum(depth * math.exp(-(((hour - at) / _PEAK_WIDTH_H) ** 2)) for at, depth in _PEAKS)
         turns = (at_ms / period * 2 * math.pi + phase for period, phase in zip(_SWINGS_MS, phases, strict=True))
         return usual_mpa - sag + _SWING_MPA * sum(math.sin(turn) for turn in turns)
@@ -46,34 +63,75 @@ def main_pressure(main: str, seed: int) -> Callable[[int], float]:
     return mpa
 
 
-def hydrant_day(rng: Random, day_ms: int, mpa: Callable[[int], float]) -> Iterator[Spell]:
-    """A report every quarter of an hour of a hydrant on a main of pressure ``mpa``; the height it stands at is its own."""
-    height_mpa, tilt_deg, battery_pct = rng.uniform(-0.02, 0.02), rng.uniform(0, 2), rng.randint(50, 100)
-    first_ms = day_ms + rng.randrange(_HYDRANT_EVERY_MS)
-    for beat_ms in range(first_ms, day_ms + DAY_MS, _HYDRANT_EVERY_MS):
-        at_ms = beat_ms + rng.randrange(2 * _S)
-        warmth = -math.cos((at_ms - day_ms - 2 * _H) / DAY_MS * 2 * math.pi)
-        yield [(at_ms, {
-            "pressure_mpa": round(mpa(at_ms) + height_mpa + rng.gauss(0, 0.0015), 3), "flow_lps": 0.0,
-            "tilt_deg": round(tilt_deg + rng.uniform(0, 0.4), 1), "tilt_alarm": False, "cap_open": False,
-            "water_temp_c": round(12 + 2 * warmth + rng.gauss(0, 0.2), 1), "battery_pct": battery_pct, "tamper": False,
-        })]  # fmt: skip
+def players(devices: Iterable[Device], seed: int) -> dict[str, Player]:
+    """Those of the devices that have an ordinary life, by id, with what is their own."""
+    found = {}
+    for device in devices:
+        if device.kind in KINDS:
+            own = int.from_bytes(blake2b(f"{seed} {device.device_id}".encode(), digest_size=8).digest())
+            found[device.device_id] = Player(device, own, main_pressure(device.water_main or device.device_id, seed))
+    return found
 
 
-def spells(device: Device, seed: int, from_ms: int, to_ms: int) -> Iterator[Spell]:
-    """The ordinary spells of ``device`` that begin from ``from_ms`` on and end before ``to_ms``."""
-    if device.kind not in KINDS:
-        return
-    mpa = main_pressure(device.water_main or device.device_id, seed)
-    for day_ms in range(midnight_ms(from_ms), to_ms, DAY_MS):
-        rng = Random(f"{seed} {device.device_id} {day_ms}")
-        day = hydrant_day(rng, day_ms, mpa) if device.kind == "hydrant" else DAYS[device.kind](rng, day_ms)
-        yield from (spell for spell in day if from_ms <= spell[0][0] and spell[-1][0] < to_ms)
+def always(_player: Player, _begin_ms: int, _end_ms: int) -> bool:
+    """Free at any time."""
+    return True
 
 
-def background(devices: Iterable[Device], seed: int, from_ms: int, to_ms: int) -> Iterator[Sent]:
-    """All these devices on an ordinary day, as one stream."""
-    return merge(
-        numbered(device, [step for spell in spells(device, seed, from_ms, to_ms) for step in spell])
-        for device in devices
-    )
+def life(
+    who: Iterable[Player],
+    from_ms: int,
+    to_ms: float = math.inf,
+    *,
+    free: Free = always,
+    besides: Iterable[Said] = (),
+    roll_call_until_ms: int = 0,
+) -> Iterator[Sent]:
+    """What they say, in order of time; what they count and remember goes on from what they did before.
+
+    Args:
+        who: the devices.
+        from_ms: when it begins.
+        to_ms: nothing begins that is not over by then.
+        free: asked before something ordinary is said.
+        besides: what is said whether they are free or not.
+        roll_call_until_ms: before this only what is needed to know of every device how it is.
+    """
+    rng, numbers = Random(), itertools.count()
+    heap: list[tuple[int, int, Player, Routine | Values]] = [
+        (_next_ms(player, routine, from_ms), next(numbers), player, routine)
+        for player in who
+        for routine in ROUTINES[player.device.kind]
+    ]
+    heap += [(at_ms, next(numbers), player, values) for at_ms, player, values in besides]
+    heapq.heapify(heap)
+    while heap:
+        at_ms, number, player, what = heap[0]
+        if not isinstance(what, Routine):
+            heapq.heappop(heap)
+            yield _said(player, at_ms, what)
+        elif at_ms >= to_ms:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (at_ms + what.every_ms, number, player, what))
+            if what.roll_call or at_ms >= roll_call_until_ms:
+                spell = _spell(rng, player, what, at_ms)
+                if spell and spell[-1][0] < to_ms and free(player, spell[0][0], spell[-1][0]):
+                    for when, values in spell:
+                        heapq.heappush(heap, (when, next(numbers), player, values))
+
+
+def _next_ms(player: Player, routine: Routine, from_ms: int) -> int:
+    """The first time from ``from_ms`` on at which it is the routine's turn."""
+    return from_ms + (player.own - from_ms) % routine.every_ms
+
+
+def _spell(rng: Random, player: Player, routine: Routine, at_ms: int) -> Spell:
+    rng.seed(player.own ^ at_ms ^ routine.every_ms << 44)
+    return routine.spell(rng, player, at_ms)
+
+
+def _said(player: Player, at_ms: int, values: Values) -> Sent:
+    player.seq += 1
+    device = player.device
+    return Sent(at_ms, device.gateway or NOBODY, device.device_id, at_ms, player.seq, values)

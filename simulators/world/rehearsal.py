@@ -13,6 +13,7 @@ from gridwarden.window import Window
 from rules.alarm import Transition
 from rules.engine import Engine
 from rules.rule import RuleSet
+from simulators.world.faults import BELIEVED_AHEAD_MS
 from simulators.world.stream import Sent
 from simulators.world.truth import Fired
 
@@ -54,7 +55,7 @@ def _told(transitions: Iterable[Transition]) -> Iterator[Fired]:
 
 def _reading(sent: Sent, device: Device) -> Reading:
     key = blake2b(repr((sent.device_id, sent.at_ms, sent.seq, sent.values)).encode(), digest_size=8)
-    believable = sent.at_ms >= _EARLIEST_AT_MS
+    believable = _EARLIEST_AT_MS <= sent.at_ms <= sent.sent_at_ms + BELIEVED_AHEAD_MS
     return Reading(
         sent.device_id, device.kind, sent.gateway, sent.at_ms if believable else sent.sent_at_ms, sent.sent_at_ms,
         sent.seq, int.from_bytes(key.digest(), "little"), keyed=True, values=sent.values,

@@ -1,49 +1,55 @@
 """Casts scenarios from a registry and plays them: the stream of readings, and beside it what is true. Pure.
 
-The same scenario, devices, seed and start give the same stream and the same truth.
+The same scenarios, devices, seed and start give the same stream and the same truth.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from gridwarden.errors import ConfigError
 from gridwarden.model import Device
-from simulators.behaviour import Spell
+from simulators.behaviour import Player
 from simulators.world import ordinary
 from simulators.world.happenings import HAPPENINGS, Part
 from simulators.world.scenario import Role, Scenario
-from simulators.world.stream import Sent, merge, numbered, without
+from simulators.world.stream import Merging, Sent, by_lane
 from simulators.world.truth import Truth
 
-LEAD_MS = 10 * 60_000
-"""Ordinary life before the first scenario begins and after the last one ends."""
-APART_MS = 4 * 60_000
-"""From the start of one scenario to the next one's: they overlap, on devices of their own."""
+QUIET_MS = 60_000
+"""Nothing ordinary is said from so long before something happens to a device."""
+AHEAD_MS = 5 * 60_000
+"""So long before an act begins its cast is known: longer than a lift's longest trip."""
 
 Cast = dict[str, tuple[Device, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A scenario with the devices it is drawn from and its start."""
+    """A scenario with its cast and its time."""
 
     scenario: Scenario
-    devices: tuple[Device, ...]
+    players: Cast
+    seed: int
     start_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Programme:
-    """Scenarios on one registry at one time, and the devices to which nothing happens."""
-
-    acts: tuple[Act, ...]
-    bystanders: tuple[Device, ...]
+    """Where the times of the scenario count from."""
     from_ms: int
     to_ms: int
+    """From when to when its faults hold and its cast has no part in anything else."""
+
+    @property
+    def device_ids(self) -> list[str]:
+        """Its cast."""
+        return [device.device_id for role in self.players.values() for device in role]
+
+
+def act(scenario: Scenario, players: Cast, seed: int, start_ms: int) -> Act:
+    """A scenario for as long as it lasts."""
+    return Act(scenario, players, seed, start_ms, start_ms, start_ms + scenario.lasts)
 
 
 def cast(scenario: Scenario, devices: Sequence[Device], seed: int) -> Cast:
@@ -75,90 +81,96 @@ def _draw(rng: Random, role: Role, free: Sequence[Device], place: str) -> tuple[
     return tuple(rng.sample(groups[rng.choice(enough)], role.count))
 
 
-def _parts(scenario: Scenario, players: Cast, seed: int, start_ms: int) -> list[Part]:
+def _parts(one: Act) -> list[Part]:
     parts = []
-    for number, happens in enumerate(scenario.happenings):
-        rng = Random(f"{seed} {scenario.id} {number} {happens.what}")
+    for number, happens in enumerate(one.scenario.happenings):
+        rng = Random(f"{one.seed} {one.scenario.id} {number} {happens.what}")
         happen = HAPPENINGS[happens.what]
-        parts += happen(rng, players[happens.to], start_ms + happens.at, **happens.options)
+        parts += happen(rng, one.players[happens.to], one.start_ms + happens.at, **happens.options)
     return parts
 
 
-def play(
-    scenario: Scenario, devices: Sequence[Device], seed: int, start_ms: int, span: tuple[int, int] | None = None
-) -> Iterator[Sent]:
+def play(one: Act, players: Mapping[str, Player]) -> Iterator[Sent]:
     """What the gateways of the cast send, in order of sending: ordinary life, what happens, and the faults.
 
-    Args:
-        scenario: what to play.
-        devices: the registry to cast it from.
-        seed: decides all that is left to chance.
-        start_ms: when it begins, epoch milliseconds.
-        span: from when to when the cast lives; as long as the scenario lasts, if not given.
-
-    Raises:
-        ConfigError: it cannot be cast.
+    ``players`` holds the cast among others; what each has counted and remembers goes on.
     """
-    players = cast(scenario, devices, seed)
-    from_ms, to_ms = span or (start_ms, start_ms + scenario.lasts)
-    happening: dict[str, list[Spell]] = defaultdict(list)
-    for part in _parts(scenario, players, seed, start_ms):
-        happening[part.device_id].append(part.spell)
-    stream = merge(
-        _life(device, seed, from_ms, to_ms, happening[device.device_id]) for role in players.values() for device in role
-    )
-    for number, fault in enumerate(scenario.faults):
-        concerned = frozenset(device.device_id for role in fault.to for device in players[role])
-        rng = Random(f"{seed} {scenario.id} fault {number}")
-        stream = fault.wrap(stream, lambda sent, concerned=concerned: sent.device_id in concerned, rng, start_ms)  # type: ignore[misc]
+    parts = _parts(one)
+    busy: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for part in parts:
+        busy[part.device_id].append((part.spell[0][0] - QUIET_MS, part.spell[-1][0]))
+
+    def free(player: Player, begin_ms: int, end_ms: int) -> bool:
+        return all(end_ms < busy_ms or begin_ms > over_ms for busy_ms, over_ms in busy[player.device.device_id])
+
+    said = [(at_ms, players[part.device_id], values) for part in parts for at_ms, values in part.spell]
+    who = [players[device_id] for device_id in one.device_ids]
+    stream = ordinary.life(who, one.from_ms, one.to_ms, free=free, besides=said)
+    for number, fault in enumerate(one.scenario.faults):
+        concerned = frozenset(device.device_id for role in fault.to for device in one.players[role])
+        rng = Random(f"{one.seed} {one.scenario.id} fault {number}")
+        stream = fault.wrap(stream, lambda sent, concerned=concerned: sent.device_id in concerned, rng, one.start_ms)  # type: ignore[misc]
     return stream
 
 
-def _life(device: Device, seed: int, from_ms: int, to_ms: int, happening: list[Spell]) -> Iterator[Sent]:
-    spells: Iterable[Spell] = ordinary.spells(device, seed, from_ms, to_ms)
-    for spell in happening:
-        spells = without(spells, spell)
-    return numbered(device, [step for spell in (*spells, *happening) for step in spell])
-
-
-def truth(scenario: Scenario, devices: Sequence[Device], seed: int, start_ms: int) -> list[Truth]:
-    """What is true of it, in the time of the devices' clocks; arguments as in :func:`play`."""
-    players = cast(scenario, devices, seed)
+def truth(one: Act) -> list[Truth]:
+    """What is true of it, in the time of the devices' clocks."""
     off_ms: dict[str, int] = defaultdict(int)
-    for fault in scenario.faults:
-        for device in (device for role in fault.to for device in players[role]):
+    for fault in one.scenario.faults:
+        for device in (device for role in fault.to for device in one.players[role]):
             off_ms[device.device_id] += fault.clock_ms()
-    truths = (one for part in _parts(scenario, players, seed, start_ms) for one in part.truths)
+    truths = (one for part in _parts(one) for one in part.truths)
     return [
         replace(one, from_ms=one.from_ms + off_ms[one.device_ids[0]], to_ms=one.to_ms + off_ms[one.device_ids[0]])
         for one in truths
     ]
 
 
-def programme(scenarios: Iterable[Scenario], devices: Sequence[Device], seed: int, from_ms: int) -> Programme:
-    """Scenarios one after the other, overlapping, each on devices that no other one has.
+def perform(
+    acts: Iterable[Act],
+    devices: Iterable[Device],
+    seed: int,
+    from_ms: int,
+    to_ms: float = math.inf,
+    *,
+    roll_call_until_ms: int = 0,
+) -> Iterator[Sent]:
+    """One act after the other, or several at a time, among the ordinary life of all other devices.
 
-    Raises:
-        ConfigError: the registry is too small for them.
+    Args:
+        acts: in the order in which they begin; asked for the next one a while before its time, so they may be endless.
+        devices: the registry.
+        seed: decides all that is left to chance in ordinary life.
+        from_ms: when it begins.
+        to_ms: when it is over, if ever.
+        roll_call_until_ms: see :func:`simulators.world.ordinary.life`.
     """
-    free = list(devices)
-    acts: list[Act] = []
-    for number, scenario in enumerate(scenarios):
-        acts.append(Act(scenario, tuple(free), from_ms + LEAD_MS + number * APART_MS))
-        taken = {device.device_id for role in cast(scenario, free, seed).values() for device in role}
-        free = [device for device in free if device.device_id not in taken]
-    ends_ms = [act.start_ms + act.scenario.lasts for act in acts]
-    return Programme(tuple(acts), tuple(free), from_ms, max(ends_ms, default=from_ms) + LEAD_MS)
+    players = ordinary.players(devices, seed)
+    background = ordinary.life(players.values(), from_ms, to_ms, free=_not_away, roll_call_until_ms=roll_call_until_ms)
+    return by_lane(_with_acts(background, iter(acts), players, from_ms))
 
 
-def perform(plan: Programme, seed: int) -> Iterator[Sent]:
-    """The whole programme as one stream, bystanders included."""
-    span = (plan.from_ms, plan.to_ms)
-    acts = [play(act.scenario, act.devices, seed, act.start_ms, span) for act in plan.acts]
-    return merge([*acts, ordinary.background(plan.bystanders, seed, *span)])
+def _not_away(player: Player, begin_ms: int, end_ms: int) -> bool:
+    away_ms, back_ms = player.away_ms
+    return end_ms < away_ms or begin_ms >= back_ms
 
 
-def cast_of(act: Act, seed: int) -> list[str]:
-    """The devices that play in an act."""
-    players = cast(act.scenario, act.devices, seed)
-    return [device.device_id for role in players.values() for device in role]
+def _with_acts(
+    background: Iterator[Sent], acts: Iterator[Act], players: Mapping[str, Player], from_ms: int
+) -> Iterator[Sent]:
+    on_stage = Merging()
+    coming = next(acts, None)
+    reached_ms = from_ms
+    while True:
+        while coming is not None and coming.from_ms <= reached_ms + AHEAD_MS:
+            for device_id in coming.device_ids:
+                players[device_id].away_ms = (coming.from_ms, coming.to_ms)
+            on_stage.join(play(coming, players), coming.from_ms)
+            coming = next(acts, None)
+        sent = next(background, None)
+        if sent is None:
+            yield from on_stage.until(math.inf)
+            return
+        reached_ms = sent.sent_at_ms
+        yield from on_stage.until(reached_ms)
+        yield sent

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from gridwarden.model import Device, Value
-from simulators.behaviour import Spell
+from gridwarden.model import Value
 
-QUIET_MS = 60_000
-"""Nothing ordinary is said from so long before something happens to a device."""
+Lane = Literal["up", "alarm"]
+_ALARMS = {"state": "alarm", "entrapment": True, "alarm_button": True}
+"""Fields by which a device tells of danger to life, and what they are then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +28,51 @@ class Sent:
     seq: int
     """The device's own counter: what is lost on the way to the gateway leaves a gap."""
     values: dict[str, Value]
+    lane: Lane = "up"
 
     @property
     def topic(self) -> str:
         """The native topic."""
-        return f"gridwarden/v1/{self.gateway}/up"
+        return f"gridwarden/v1/{self.gateway}/{self.lane}"
 
     def body(self) -> dict[str, Any]:
         """The native body."""
         return {"device": self.device_id, "at": self.at_ms, "seq": self.seq, "values": self.values}
 
 
-def merge(streams: Iterable[Iterable[Sent]]) -> Iterator[Sent]:
-    """Streams in order of sending into one such stream."""
-    return heapq.merge(*streams, key=lambda sent: sent.sent_at_ms)
+def by_lane(stream: Iterable[Sent]) -> Iterator[Sent]:
+    """The stream as gateways put it on their two lanes.
+
+    The reading with which a device begins to alarm goes by the fast one; what follows while it alarms is telemetry.
+    """
+    alarming: set[str] = set()
+    for sent in stream:
+        told = [sent.values[name] == alarm for name, alarm in _ALARMS.items() if name in sent.values]
+        begins = any(told) and sent.device_id not in alarming
+        if any(told):
+            alarming.add(sent.device_id)
+        elif told:
+            alarming.discard(sent.device_id)
+        yield replace(sent, lane="alarm") if begins else sent
 
 
-def numbered(device: Device, steps: Spell) -> Iterator[Sent]:
-    """What a device says, in order of time, counted from 1, sent at once."""
-    gateway = device.gateway or "GW-SIM"
-    for seq, (at_ms, values) in enumerate(sorted(steps, key=lambda step: step[0]), 1):
-        yield Sent(at_ms, gateway, device.device_id, at_ms, seq, values)
+class Merging:
+    """Streams in order of sending as one such stream; further ones may join it while it is read."""
 
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[int, int, Sent | None, Iterator[Sent]]] = []
 
-def without(ordinary: Iterable[Spell], happening: Spell) -> Iterator[Spell]:
-    """The ordinary spells that do not fall into what happens."""
-    begin_ms, end_ms = happening[0][0] - QUIET_MS, happening[-1][0]
-    return (spell for spell in ordinary if spell[-1][0] < begin_ms or spell[0][0] > end_ms)
+    def join(self, stream: Iterator[Sent], from_ms: int) -> None:
+        """Let it come in; nothing of it is made before ``from_ms``."""
+        heapq.heappush(self._waiting, (from_ms, next(self._numbers), None, stream))
+
+    def until(self, end_ms: float) -> Iterator[Sent]:
+        """What is sent until then."""
+        while self._waiting and self._waiting[0][0] <= end_ms:
+            _, number, sent, stream = heapq.heappop(self._waiting)
+            if sent is not None:
+                yield sent
+            for following in stream:
+                heapq.heappush(self._waiting, (following.sent_at_ms, number, following, stream))
+                break

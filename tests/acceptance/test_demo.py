@@ -16,7 +16,7 @@ from tests.faults.harness import Instance
 
 pytestmark = pytest.mark.process
 SECONDS = 15
-"""More than an hour of the made-up day; something begins in any quarter of an hour."""
+"""Half an hour that has been, in which two things have happened, and a little of what comes."""
 
 
 async def test_the_demo_accounts_for_every_reading_it_published(tmp_path: Path) -> None:

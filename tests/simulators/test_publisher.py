@@ -8,7 +8,7 @@ import aiomqtt
 import pytest
 
 from gridwarden.errors import BrokerUnavailable
-from simulators.publisher import Address, Publisher, backoff
+from simulators.publisher import Address, Publisher, _ended, backoff
 
 if TYPE_CHECKING:
     from tests.simulators.conftest import NatsServer, ScriptedBroker
@@ -115,6 +115,26 @@ async def test_an_exception_leaves_without_waiting(scripted_broker: "ScriptedBro
 
     with pytest.raises(LookupError):
         await fail_halfway()
+
+
+async def test_a_lost_cancellation_is_asked_for_again() -> None:
+    """``wait_for`` of Python 3.11 swallows one that comes as its future is done; the end must not wait for ever."""
+    heard = 0
+
+    async def deaf_at_first() -> None:
+        nonlocal heard
+        while heard < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard += 1
+        raise asyncio.CancelledError
+
+    task = asyncio.create_task(deaf_at_first())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await _ended(task)
+    assert heard == 3
 
 
 def test_backoff_grows_to_its_cap() -> None:

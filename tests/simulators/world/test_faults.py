@@ -4,9 +4,8 @@ from random import Random
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from gridwarden.model import Device
 from simulators.world.faults import AnyFault, Fault, in_order
-from simulators.world.stream import Sent, merge, numbered
+from simulators.world.stream import Sent
 
 MIN_MS = 60_000
 ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)
@@ -15,10 +14,11 @@ Wrap = Callable[..., list[Sent]]
 
 def plain() -> list[Sent]:
     """Two devices, a reading every 10 s of an hour each; the faults concern the first."""
-    return list(merge(
-        numbered(Device(name, "smoke", gateway="GW"), [(START_MS + n * 10_000, {"smoke_dbm": n / 1000}) for n in range(360)])
+    return [
+        Sent(START_MS + n * 10_000, "GW", name, START_MS + n * 10_000, n + 1, {"smoke_dbm": n / 1000})
+        for n in range(360)
         for name in ("HIT", "SPARED")
-    ))  # fmt: skip
+    ]
 
 
 START_MS = 1_773_608_400_000
@@ -76,7 +76,12 @@ def test_a_wrong_clock_moves_at_and_nothing_else() -> None:
     unset = wrapped(what="clock_never_set")
     assert 0 < unset[0].at_ms < unset[-1].at_ms < 2 * 86_400_000
     assert [sent.sent_at_ms for sent in unset] == [at_ms for at_ms, _, _ in SAID]
-    assert ADAPTER.validate_python({"to": (), "what": "skew", "by": "-4m"}).clock_ms() == -4 * MIN_MS
+    assert wrapped(what="skew", by="3m")[0].at_ms == START_MS + 3 * MIN_MS
+
+
+@pytest.mark.parametrize(("by", "minutes"), [("-4m", -4), ("3m", 3), ("5m", 5), ("6m", 0), ("30d", 0)])
+def test_truth_goes_by_a_clock_that_is_believed(by: str, minutes: int) -> None:
+    assert ADAPTER.validate_python({"to": (), "what": "skew", "by": by}).clock_ms() == minutes * MIN_MS
 
 
 def test_an_outage_is_filled_in_newest_first() -> None:

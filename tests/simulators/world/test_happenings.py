@@ -10,10 +10,10 @@ from simulators.world.happenings import HAPPENINGS, Part, floor_of
 
 AT_MS = 1_773_608_400_000
 KIND = {
-    "fire": "smoke", "nuisance": "smoke", "test_button": "smoke", "tampered_detector": "smoke",
+    "boot_storm": "smoke", "low_battery": "smoke", "fire": "smoke", "nuisance": "smoke", "test_button": "smoke", "tampered_detector": "smoke",
     "burst_main": "hydrant", "opened_hydrant": "hydrant", "knocked_hydrant": "hydrant", "freeze": "hydrant",
     "entrapment_code": "lift", "entrapment_inferred": "lift", "door_open_moving": "lift", "night_off": "lift",
-    "power_cut": "lift",
+    "lift_fault": "lift", "power_cut": "lift",
 }  # fmt: skip
 
 
@@ -64,3 +64,31 @@ def test_of_a_power_cut_as_many_are_trapped_as_was_said() -> None:
     for trapped in (0, 1, 3):
         musts = [truth.must for part in happen("power_cut", trapped=trapped) for truth in part.truths]
         assert (musts.count("found"), musts.count("absent")) == (trapped, 4 - trapped)
+
+
+def test_a_sensor_that_sees_no_pressure_cannot_tell_of_a_burst_main() -> None:
+    devices = [
+        Device("RISER", "hydrant", attributes={"mount": "riser"}),
+        Device("CAP", "hydrant", attributes={"mount": "cap"}),
+    ]
+    riser, cap = HAPPENINGS["burst_main"](Random(1), devices, AT_MS)
+    assert [truth.must for truth in (*riser.truths, *cap.truths)] == ["found", "absent"]
+    assert {values["pressure_mpa"] for _, values in cap.spell} == {0.0}
+
+
+def test_after_a_radio_outage_everybody_speaks_at_once() -> None:
+    said = [at_ms - AT_MS for part in happen("boot_storm", minutes=10, seconds=5) for at_ms, _ in part.spell]
+    assert sorted(said)[:4] == [0] * 4
+    assert len([after_ms for after_ms in said if 600_000 <= after_ms < 606_000]) == 12
+
+
+def test_a_lift_stays_in_its_building() -> None:
+    low = [Device("LIFT", "lift", attributes={"floors": 4})]
+    for what in ("entrapment_code", "entrapment_inferred", "door_open_moving", "lift_fault", "power_cut"):
+        for seed in range(20):
+            floors = {
+                values.get("floor", 1)
+                for part in HAPPENINGS[what](Random(seed), low, AT_MS)
+                for _, values in part.spell
+            }
+            assert floors <= {1, 2, 3, 4}

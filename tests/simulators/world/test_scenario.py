@@ -20,10 +20,11 @@ faults:
 
 def test_the_shipped_ones_load_and_leave_out_no_happening() -> None:
     shipped = scenario.shipped()
-    assert len(shipped) >= 15
+    assert len(shipped) >= 18
     assert {happens.what for one in shipped for happens in one.happenings} == HAPPENINGS.keys()
     faults = {fault.what for one in shipped for fault in one.faults}
-    assert faults >= {"loss", "reorder", "duplicates", "skew", "clock_never_set", "outage", "storm"}
+    assert {fault.by > 0 for one in shipped for fault in one.faults if fault.what == "skew"} == {True, False}
+    assert faults >= {"loss", "delay", "reorder", "duplicates", "skew", "clock_never_set", "outage", "storm"}
 
 
 def test_a_scenario(tmp_path: Path) -> None:
