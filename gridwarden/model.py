@@ -242,17 +242,17 @@ class Operation(StrEnum):
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
     ALARM_CONFIRMED = "alarm.confirmed"
     ALARM_SEVERITY = "alarm.severity"
-    EVENT_CLOSED = "event.closed"
-    EVENT_MERGED = "event.merged"
-    REGISTRY_CHANGED = "registry.changed"
-    RULES_LOADED = "rules.loaded"
     ALARM_QUIETED = "alarm.quieted"
     ALARM_UNQUIETED = "alarm.unquieted"
-
-
+    EVENT_CLOSED = "event.closed"
+    EVENT_MERGED = "event.merged"
     QUIETING_ADDED = "quieting.added"
     QUIETING_APPROVED = "quieting.approved"
     QUIETING_ENDED = "quieting.ended"
+    REGISTRY_CHANGED = "registry.changed"
+    RULES_LOADED = "rules.loaded"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the journal before it has its ``seq``: what happened, and how things stand after it."""

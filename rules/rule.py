@@ -167,9 +167,9 @@ def head_of(kind: str, written: WrittenHead, shape: object) -> Head:
         latched=written.latched,
         enabled=written.enabled,
         shadow=written.shadow,
+        inhibits=tuple(one.inhibit() for one in written.inhibits),
     )
 
-        inhibits=tuple(one.inhibit() for one in written.inhibits),
 
 def make_rule(kind: str, written: WrittenRule) -> Rule:
     """The rule written for devices of ``kind``, its conditions checked and compiled.
