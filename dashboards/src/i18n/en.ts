@@ -387,6 +387,14 @@ export const en: Record<Key, string> = {
   'field.status': 'Service status',
   'field.reason': 'Reason',
 
+  'attribute.floor': 'Floor',
+  'attribute.floors': 'Floors',
+  'attribute.room': 'Room',
+  'attribute.mount': 'Mounted',
+  'attribute.diameter_mm': 'Diameter (mm)',
+  'attribute.load_kg': 'Rated load (kg)',
+  'attribute.team': 'Maintenance team',
+
   'choice.normal': 'normal',
   'choice.alarm': 'alarm',
   'choice.test': 'test',
@@ -435,4 +443,11 @@ export const en: Record<Key, string> = {
   'choice.active': 'active',
   'choice.inactive': 'inactive',
   'choice.not_listed': 'not listed',
+  'choice.ceiling': 'ceiling',
+  'choice.riser': 'riser',
+  'choice.cap': 'cap',
+  'choice.corridor': 'corridor',
+  'choice.lift_lobby': 'lift lobby',
+  'choice.stairwell': 'stairwell',
+  'choice.switch_room': 'switch room',
 };

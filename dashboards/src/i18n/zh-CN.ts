@@ -385,6 +385,14 @@ export const zhCN = {
   'field.status': '服务状态',
   'field.reason': '原因',
 
+  'attribute.floor': '楼层',
+  'attribute.floors': '层数',
+  'attribute.room': '位置',
+  'attribute.mount': '安装方式',
+  'attribute.diameter_mm': '管径(mm)',
+  'attribute.load_kg': '额定载重(kg)',
+  'attribute.team': '维保班组',
+
   'choice.normal': '正常',
   'choice.alarm': '报警',
   'choice.test': '测试',
@@ -433,6 +441,13 @@ export const zhCN = {
   'choice.active': '可用',
   'choice.inactive': '停用',
   'choice.not_listed': '未列出',
+  'choice.ceiling': '吸顶',
+  'choice.riser': '立管',
+  'choice.cap': '栓帽',
+  'choice.corridor': '走廊',
+  'choice.lift_lobby': '电梯厅',
+  'choice.stairwell': '楼梯间',
+  'choice.switch_room': '配电间',
 } as const;
 
 export type Key = keyof typeof zhCN;

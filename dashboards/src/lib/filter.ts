@@ -1,5 +1,6 @@
 /** Which events are listed, in which order, and how many there are of each severity. Pure. */
 import { isWithin } from './rollup';
+import { rankOf } from './severity';
 import { SEVERITIES, type GridEvent, type Severity } from './wire';
 
 export interface EventFilter {
@@ -12,7 +13,10 @@ export interface EventFilter {
 
 export const NO_FILTER: EventFilter = { severities: new Set(), state: 'open', text: '', area: '' };
 
-/** Newest first. `searchable` gives the words of an event as they stand on the screen. */
+/**
+ * Open ones first, the worst of them on top, then what nobody has acknowledged, then the newest; closed ones by time.
+ * `searchable` gives the words of an event as they stand on the screen.
+ */
 export function listed(
   events: Iterable<GridEvent>,
   filter: EventFilter,
@@ -26,7 +30,11 @@ export function listed(
       (filter.severities.size === 0 || filter.severities.has(event.severity)) &&
       (words.length === 0 || containsAll(searchable(event).toLowerCase(), words)),
   );
-  return chosen.sort((a, b) => b.opened_at.localeCompare(a.opened_at) || b.event_id.localeCompare(a.event_id));
+  return chosen.sort((a, b) => urgency(b) - urgency(a) || b.opened_at.localeCompare(a.opened_at) || b.event_id.localeCompare(a.event_id)); // prettier-ignore
+}
+
+function urgency(event: GridEvent): number {
+  return event.state === 'open' ? 2 * rankOf(event.severity) + (event.unacknowledged_count > 0 ? 1 : 0) : 0;
 }
 
 function containsAll(text: string, words: string[]): boolean {

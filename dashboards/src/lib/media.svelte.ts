@@ -12,4 +12,5 @@ class Media {
 
 /** One thing at a time; the same width as in the styles of the pages. */
 export const narrow = new Media('(max-width: 1250px)');
+export const phone = new Media('(max-width: 760px)');
 export const reducedMotion = new Media('(prefers-reduced-motion: reduce)');

@@ -54,6 +54,8 @@ export class DistrictMap {
   #pulse: ReturnType<typeof setInterval> | null = null;
   #hovered: string | number | undefined;
   #chosen: string | null = null;
+  /** What the view was fitted to, until somebody moves it: another size of the pane is fitted again. */
+  #fitted: Bounds | null;
   #ready: Promise<void>;
   #removed = false;
 
@@ -65,6 +67,13 @@ export class DistrictMap {
       locale: { 'Map.Title': words.map, 'NavigationControl.ZoomIn': words.zoomIn, 'NavigationControl.ZoomOut': words.zoomOut },
       ...(bounds ? { bounds, fitBoundsOptions: FIT } : {}),
     }); // prettier-ignore
+    this.#fitted = bounds;
+    this.library.on('movestart', ({ originalEvent }) => {
+      if (originalEvent) this.#fitted = null;
+    });
+    this.library.on('resize', () => {
+      if (this.#fitted) this.library.fitBounds(this.#fitted, FIT);
+    });
     this.#ready = new Promise((done) => {
       void this.library.once('load', () => {
         addImages(this.library);
@@ -153,10 +162,12 @@ export class DistrictMap {
   }
 
   fit(bounds: Bounds): void {
+    this.#fitted = bounds;
     this.library.fitBounds(bounds, FIT);
   }
 
   near(position: Position): void {
+    this.#fitted = null;
     this.library.jumpTo({ center: position, zoom: Math.max(NEAR_ZOOM, this.library.getZoom()) });
   }
 
@@ -221,6 +232,7 @@ export class DistrictMap {
     const source = this.#source('devices');
     const zoom = await source.getClusterExpansionZoom(id);
     if (this.library.getZoom() < this.library.getMaxZoom() - 1.5 && zoom > this.library.getZoom()) {
+      this.#fitted = null;
       this.library.jumpTo({ center: (cluster.geometry as Point).coordinates as Position, zoom: zoom + 0.2 });
       return;
     }

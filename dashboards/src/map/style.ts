@@ -23,6 +23,11 @@ const LEVEL_ZOOMS: readonly (readonly [level: string, from: number, to: number, 
 ];
 const LABEL_UNTIL: Readonly<Record<string, number>> = { district: 11.5, street: 14.2, community: 16.2, grid: 17.6, building: 24 };
 
+/** Only the text of a pill asks for a place; with this much around it the shape on its left keeps clear, too. */
+const PILL_PADDING_PX = 12;
+/** Where a text may lie beside its place, in the order they are tried. */
+const AROUND = ['center', 'top', 'bottom', 'left', 'right', 'top-left', 'top-right', 'bottom-left', 'bottom-right'] as const;
+
 const IS_CLUSTER: ExpressionSpecification = ['has', 'point_count'];
 const all = (...parts: ExpressionSpecification[]): ExpressionSpecification => ['all', ...parts];
 const not = (part: ExpressionSpecification): ExpressionSpecification => ['!', part];
@@ -50,9 +55,13 @@ export function styleOf(look: Look, clustered = true): StyleSpecification {
   return { version: 8, sources, layers: layersOf(look) };
 }
 
+/**
+ * From the ground up. Places for symbols are given from the top down: what lies lower finds its place beside what lies
+ * higher, so names keep off the figures of clusters, and these off the open events.
+ */
 export function layersOf({ dark, english }: Look): LayerSpecification[] {
   const palette = paletteOf(dark);
-  return [...ground(palette), ...areas(palette), ...devices(palette), ...names(palette, english), ...abnormal(palette)];
+  return [...ground(palette), ...areas(palette), ...devices(palette), RESOURCES, ...names(palette, english), count(palette), ...abnormal(palette)];
 }
 
 function ground(palette: Palette): LayerSpecification[] {
@@ -127,38 +136,51 @@ function devices(palette: Palette): LayerSpecification[] {
         'circle-color': palette.cluster, 'circle-opacity': 0.85,
       },
     },
-    {
-      id: 'cluster-count', type: 'symbol', source: 'devices', filter: all(IS_CLUSTER, ['==', ['get', 'worst'], 0]),
-      layout: {
-        'text-field': ['to-string', ['get', 'point_count']], 'text-font': FONT, 'text-size': 10.5,
-        'text-allow-overlap': true, 'text-ignore-placement': true,
-      },
-      paint: { 'text-color': palette.clusterText },
-    },
   ]; // prettier-ignore
+}
+
+/** Help that is there, above what is as it should be; in nobody's way. */
+const RESOURCES: LayerSpecification = {
+  id: 'resource', type: 'symbol', source: 'resources', minzoom: 12,
+  layout: {
+    'icon-image': 'resource', 'icon-size': byZoom(11, 0.4, 14, 0.7, 17, 1.2),
+    'icon-allow-overlap': true, 'icon-ignore-placement': true,
+  },
+}; // prettier-ignore
+
+/** Drawn wherever it is, and a place that names keep off, the disc around it included. */
+function count(palette: Palette): LayerSpecification {
+  return {
+    id: 'cluster-count', type: 'symbol', source: 'devices', filter: all(IS_CLUSTER, ['==', ['get', 'worst'], 0]),
+    layout: {
+      'text-field': ['to-string', ['get', 'point_count']], 'text-font': FONT, 'text-size': 10.5, 'text-padding': 5,
+      'text-allow-overlap': true,
+    },
+    paint: { 'text-color': palette.clusterText, 'text-halo-color': palette.cluster, 'text-halo-width': 1.2 },
+  }; // prettier-ignore
 }
 
 function names(palette: Palette, english: boolean): LayerSpecification[] {
   const name: ExpressionSpecification = english
     ? ['case', ['==', ['get', 'name_en'], ''], ['get', 'name'], ['get', 'name_en']]
     : ['get', 'name'];
-  return LEVEL_ZOOMS.map(([level, minzoom, , , size]): LayerSpecification => ({
+  // The wider area last, so that its name is placed before those of its parts.
+  return [...LEVEL_ZOOMS].reverse().map(([level, minzoom, , , size]): LayerSpecification => ({
     id: `label-${level}`, type: 'symbol', source: 'labels', filter: ['==', ['get', 'level'], level],
     minzoom: level === 'building' ? minzoom + 1.2 : minzoom,
     maxzoom: LABEL_UNTIL[level] ?? 24,
-    layout: { 'text-field': name, 'text-font': FONT, 'text-size': size, 'text-max-width': 8, 'text-padding': 6 },
+    layout: {
+      'text-field': name, 'text-font': FONT, 'text-size': size, 'text-max-width': 8, 'text-padding': 2,
+      'text-variable-anchor': [...AROUND], 'text-radial-offset': 1, 'text-justify': 'auto',
+    },
     paint: { 'text-color': palette.label, 'text-halo-color': palette.halo, 'text-halo-width': 1.6 },
   })); // prettier-ignore
 }
 
-/** On top, whatever lies below: resources, what is abnormal, and at the very top the open events. */
+/** On top, whatever lies below: what is abnormal, and at the very top the open events. */
 function abnormal(palette: Palette): LayerSpecification[] {
-  const shown = { 'icon-allow-overlap': true, 'icon-ignore-placement': true } as const;
+  const shown = { 'icon-allow-overlap': true } as const;
   return [
-    {
-      id: 'resource', type: 'symbol', source: 'resources',
-      layout: { ...shown, 'icon-image': 'resource', 'icon-size': byZoom(11, 0.4, 14, 0.7, 17, 1.2) },
-    },
     {
       id: 'device-abnormal', type: 'symbol', source: 'devices', filter: all(not(IS_CLUSTER), ['>', ['get', 's'], 0]),
       layout: { ...shown, 'icon-image': ['concat', 'device-', ['get', 's']], 'symbol-sort-key': ['get', 's'] },
@@ -168,7 +190,8 @@ function abnormal(palette: Palette): LayerSpecification[] {
       layout: {
         ...shown, 'icon-image': ['concat', 'cluster-', ['get', 'worst']], 'icon-text-fit': 'both',
         'text-field': ['concat', ['get', 'abnormal'], '/', ['get', 'point_count']], 'text-font': FONT, 'text-size': 11.5,
-        'text-allow-overlap': true, 'text-ignore-placement': true, 'symbol-sort-key': ['get', 'worst'],
+        'text-variable-anchor': [...AROUND], 'text-radial-offset': 1.6, 'text-padding': PILL_PADDING_PX,
+        'text-allow-overlap': true, 'symbol-sort-key': ['get', 'worst'],
       },
       paint: { 'text-color': '#f2f4f6' },
     },

@@ -1,5 +1,6 @@
 /** Alarms on a chart: a vertical line where one fired, with the shape of its severity on the tested dark ground. */
 import type uPlot from 'uplot';
+import { rankOf } from '../lib/severity';
 import type { Severity } from '../lib/wire';
 
 export interface ChartMark {
@@ -13,7 +14,8 @@ export function drawMarks(plot: uPlot, marks: ChartMark[], colour: (name: string
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio;
   ctx.save();
-  for (const mark of marks) {
+  // Where several fired at about one time the worst is the one that is seen.
+  for (const mark of [...marks].sort((a, b) => rankOf(a.severity) - rankOf(b.severity))) {
     const x = plot.valToPos(mark.atMs, 'x', true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     const y = bbox.top + (SIZE_PX + 3) * ratio;
