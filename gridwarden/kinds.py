@@ -134,10 +134,14 @@ LIFT = (
 )
 
 PUBLIC_LIFT = (
-    _enum("status", "active", "inactive", "unknown", "not_listed"),
+    _enum("status", "active", "inactive", "not_listed"),
     _text("reason"),
+    *_bool("monitored"),
 )
-"""Lifts known only by a public status feed (station lifts): no telemetry, just available or not."""
+"""Lifts known only by a public status feed (station lifts): no telemetry, just available or not.
+
+What the feed does not know is no status: a lift that is not ``monitored`` has the one it had.
+"""
 
 
 def _kind(name: str, own: tuple[Field, ...]) -> Kind:

@@ -184,6 +184,10 @@ class Alarm:
     """Short hash of the rule without its thresholds: while it stays, a changed rule goes on with this alarm."""
     flapping: bool = False
     """It fired so often that it now stands as one alarm until it has been quiet for long enough."""
+    occurrences: int = 1
+    """How often its condition began: more than once where it flaps."""
+    suppressed: bool = False
+    """Its rule says that nobody needs to be told as things are (planned work, for one): suppressed by design."""
     shadow: bool = False
     """Of a rule on trial: recorded, told to nobody."""
     quieted_by: str = ""

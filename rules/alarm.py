@@ -136,7 +136,7 @@ def _waiting(alarm: Alarm, look: Look, terms: Terms) -> Alarm:
 def _begin(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
     memory = {**alarm.memory, **pending.begin(look, terms)}
     alarm = replace(alarm, state=AlarmState.PENDING, pending_at_ms=look.at_ms, memory=memory)
-    alarm = replace(alarm, severity=_severity(alarm, look))
+    alarm = _judged(alarm, look)
     due = pending.due_ms(alarm, terms)
     if due is not None and look.at_ms >= due:
         return [_fire(alarm, due, terms)]
@@ -147,7 +147,7 @@ def _wait(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
     after = pending.go_on(alarm, look, terms)
     if after is None:
         return [_forget(alarm)]
-    after = replace(after, severity=_severity(after, look)) if look.levels else after
+    after = _judged(after, look)
     due = pending.due_ms(after, terms)
     if after is not alarm and due is not None and look.at_ms >= due:
         return [_fire(after, due, terms)]
@@ -157,15 +157,25 @@ def _wait(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
 def _stand(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
     """A firing alarm: its severity, and whether it is over."""
     transitions: list[Transition] = []
-    severity = _severity(alarm, look)
-    if severity is not alarm.severity:
-        alarm = _next(alarm, severity=severity)
-        transitions.append(Transition(alarm, Operation.ALARM_SEVERITY))
+    judged = _judged(alarm, look)
+    if judged is not alarm:
+        told = Operation.ALARM_SEVERITY if judged.severity is not alarm.severity else None
+        alarm = _next(judged)
+        transitions.append(Transition(alarm, told))
     if look.breached:
         transitions += _go_on(alarm)
     elif look.over and alarm.clear_since_ms is None:
         transitions.append(_begin_to_clear(alarm, look, terms))
     return transitions
+
+
+def _judged(alarm: Alarm, look: Look) -> Alarm:
+    """``alarm`` with the severity and the suppression of ``look``; the same one where nothing changes."""
+    severity = _severity(alarm, look)
+    suppressed = alarm.suppressed if look.suppressed is None else look.suppressed
+    if severity is alarm.severity and suppressed is alarm.suppressed:
+        return alarm
+    return replace(alarm, severity=severity, suppressed=suppressed)
 
 
 def _severity(alarm: Alarm, look: Look) -> Severity:
@@ -196,7 +206,12 @@ def _go_on(alarm: Alarm) -> list[Transition]:
     """In breach again: a clear hold is broken, a latched alarm that was over is no longer over."""
     if alarm.clear_since_ms is None:
         return []
-    return [Transition(_next(alarm, clear_since_ms=None, cleared_at_ms=None, wake_at_ms=None), None)]
+    occurrences = alarm.occurrences + alarm.flapping
+    return [
+        Transition(
+            _next(alarm, clear_since_ms=None, cleared_at_ms=None, wake_at_ms=None, occurrences=occurrences), None
+        )
+    ]
 
 
 def _begin_to_clear(alarm: Alarm, look: Look, terms: Terms) -> Transition:

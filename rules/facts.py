@@ -45,13 +45,14 @@ class Facts:
         reading = self.reading
         at_ms = reading.occurred_at_ms if rule.clock is RuleClock.OCCURRED else reading.received_at_ms
         begins = None if rule.first is None else rule.first.evaluate(*self.seen)
+        suppressed = None if rule.suppressed is None else rule.suppressed.evaluate(*self.seen)
         if not rule.levels:
-            return Look(breached, over, at_ms, reading.received_at_ms, begins)
+            return Look(breached, over, at_ms, reading.received_at_ms, begins, suppressed)
         levels = tuple(
             LevelSeen(level.severity, level.when.evaluate(*self.seen), level.reset.evaluate(*self.seen))
             for level in rule.levels
         )
-        return Look(breached, over, at_ms, reading.received_at_ms, begins, rule.severity, levels)
+        return Look(breached, over, at_ms, reading.received_at_ms, begins, suppressed, rule.severity, levels)
 
     @property
     def seen(self) -> tuple[Mapping[str, Value], Mapping[str, Value], Mapping[str, Any]]:

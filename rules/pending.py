@@ -78,6 +78,8 @@ class Look:
     """Our own clock."""
     begins: bool | None = None
     """Of a sequence: whether its first part holds."""
+    suppressed: bool | None = None
+    """Whether the rule says that nobody needs to be told; ``None`` is unknown, or it never says so."""
     severity: Severity | None = None
     """Of the rule itself, where it has levels."""
     levels: tuple[LevelSeen, ...] = ()

@@ -80,6 +80,8 @@ class Rule(Head):
     first: Condition | None
     when: Condition
     clear: Condition
+    suppressed: Condition | None
+    """While it is true nobody needs to be told."""
     levels: tuple[Level, ...]
     """From the mildest to the worst."""
     terms: Terms
@@ -183,12 +185,9 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
     clear = _condition("clear", written.clear, kind) if written.clear else _opposite(when)
     first = _condition("first", written.first, kind) if written.first else None
     levels = tuple(_level(number, level, kind) for number, level in enumerate(written.levels, start=1))
-    conditions = [
-        when,
-        clear,
-        *([first] if first else []),
-        *(part for level in levels for part in (level.when, level.reset)),
-    ]
+    suppressed = _condition("suppressed_when", written.suppressed_when, kind) if written.suppressed_when else None
+    parts = [part for level in levels for part in (level.when, level.reset)]
+    conditions = [when, clear, *(one for one in (first, suppressed) if one), *parts]
     head = head_of(kind, written, _shape(written, conditions))
     when_unknown = {OnMissing.KEEP: None, OnMissing.ALARM: True, OnMissing.CLEAR: False}[written.on_missing]
     breached = kleene.instead_of_unknown(when.evaluate, when_unknown)
@@ -198,6 +197,7 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
         first=first,
         when=when,
         clear=clear,
+        suppressed=suppressed,
         levels=levels,
         terms=_terms(written),
         late=written.late or (Late.EVALUATE if written.life_safety else Late.STORE_ONLY),

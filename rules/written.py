@@ -230,6 +230,8 @@ class WrittenRule(WrittenHead):
     levels: list[WrittenLevel] = Field([], max_length=MAX_LEVELS)
     flapping: WrittenFlapping | None = None
     schedule: WrittenSchedule | None = None
+    suppressed_when: str | None = Field(None, min_length=1)
+    """While this is true nobody is told and no grid event is opened: planned work, for one."""
     on_missing: Annotated[OnMissing, Lax] = OnMissing.KEEP
     late: Annotated[Late, Lax] | None = None
     """Default: ``evaluate`` for fire and entrapment, ``store_only`` for all else."""
@@ -260,6 +262,7 @@ def _contradictions(rule: WrittenRule) -> list[tuple[bool, str]]:
         (rule.life_safety and rule.late not in {None, Late.EVALUATE},
          "late: fire and entrapment are evaluated, however late"),
         (rule.life_safety and rule.schedule is not None, "schedule: fire and entrapment have no office hours"),
+        (rule.life_safety and rule.suppressed_when is not None, "suppressed_when: fire and entrapment are always told"),
         (rule.life_safety and rule.on_missing is OnMissing.CLEAR, "on_missing: silence clears no fire and no entrapment"),
         (rule.life_safety and rule.incident is Incident.NONE, "incident: fire and entrapment are always somebody's case"),
     ]  # fmt: skip

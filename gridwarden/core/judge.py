@@ -132,7 +132,7 @@ class Judge:
         rule = self.rules.by_id[alarm.rule_id]
         now_ms = self.clock.now_ms()
         transaction.forgotten.discard(alarm.alarm_id)
-        if rule.incident is Incident.NONE:
+        if rule.incident is Incident.NONE or alarm.suppressed:
             transaction.alarms[alarm.alarm_id] = alarm
             transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm))
             return

@@ -56,6 +56,8 @@ alarm = Table(
     Column("memory", JSON, nullable=False),
     Column("rule_shape", String(32), nullable=False),
     Column("flapping", Boolean, nullable=False),
+    Column("occurrences", Integer, nullable=False),
+    Column("suppressed", Boolean, nullable=False),
     Column("shadow", Boolean, nullable=False),
     Column("quieted_by", String(200), nullable=False),
     Column("event_id", String(64)),

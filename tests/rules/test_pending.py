@@ -128,7 +128,7 @@ def test_severity_rises_at_once_and_falls_only_by_its_reset(at_a_time: bool) -> 
             LevelSeen(Severity.MEDIUM, value > 70, value < 60 or value == 62),
             LevelSeen(Severity.HIGH, value > 80, value < 70),
         )
-        look = Look(True, False, number, number, True, Severity.LOW, levels)
+        look = Look(True, False, number, number, True, severity=Severity.LOW, levels=levels)
         transitions = step(alarm if at_a_time else replace(alarm), look, Terms())
         alarm = transitions[-1].alarm if transitions else alarm
         assert alarm.severity == severity, value
@@ -136,8 +136,8 @@ def test_severity_rises_at_once_and_falls_only_by_its_reset(at_a_time: bool) -> 
 
 def test_a_severity_that_changes_is_told_and_an_alarm_may_begin_with_the_worst() -> None:
     levels = (LevelSeen(Severity.CRITICAL, True, False),)
-    (fired,) = step(INACTIVE, Look(True, False, 0, 0, True, Severity.HIGH, levels), Terms())
+    (fired,) = step(INACTIVE, Look(True, False, 0, 0, True, severity=Severity.HIGH, levels=levels), Terms())
     assert (fired.operation, fired.alarm.severity) == ("alarm.fired", "critical")
     levels = (LevelSeen(Severity.CRITICAL, False, True),)
-    (fallen,) = step(fired.alarm, Look(True, False, 1, 1, True, Severity.HIGH, levels), Terms())
+    (fallen,) = step(fired.alarm, Look(True, False, 1, 1, True, severity=Severity.HIGH, levels=levels), Terms())
     assert (fallen.operation, fallen.alarm.severity) == ("alarm.severity", "high")

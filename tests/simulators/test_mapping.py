@@ -24,7 +24,7 @@ def test_shipped_mapping_of_lift_status() -> None:
     }
     mapped = mapping.apply(row, 7)
     assert mapped == Mapped(
-        "db-fasta", "up", "10001649", AT_MS, 7, {"status": "unknown", "reason": "monitoring disrupted"}
+        "db-fasta", "up", "10001649", AT_MS, 7, {"monitored": False, "reason": "monitoring disrupted"}
     )
     assert mapped.topic() == "gridwarden/v1/db-fasta/up"
     assert mapping.apply(row | {"type": "ESCALATOR"}, 8) is None

@@ -386,6 +386,7 @@ export const en: Record<Key, string> = {
   'field.power_main': 'Main power',
   'field.status': 'Service status',
   'field.reason': 'Reason',
+  'field.monitored': 'Monitored',
 
   'attribute.floor': 'Floor',
   'attribute.floors': 'Floors',

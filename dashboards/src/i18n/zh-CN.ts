@@ -384,6 +384,7 @@ export const zhCN = {
   'field.power_main': '主电源',
   'field.status': '服务状态',
   'field.reason': '原因',
+  'field.monitored': '受监测',
 
   'attribute.floor': '楼层',
   'attribute.floors': '层数',

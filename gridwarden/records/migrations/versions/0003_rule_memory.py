@@ -13,6 +13,8 @@ def upgrade() -> None:
         sa.Column("memory", sa.JSON(), nullable=False, server_default="{}"),
         sa.Column("rule_shape", sa.String(32), nullable=False, server_default=""),
         sa.Column("flapping", sa.Boolean(), nullable=False, server_default="0"),
+        sa.Column("occurrences", sa.Integer(), nullable=False, server_default="1"),
+        sa.Column("suppressed", sa.Boolean(), nullable=False, server_default="0"),
         sa.Column("shadow", sa.Boolean(), nullable=False, server_default="0"),
         sa.Column("quieted_by", sa.String(200), nullable=False, server_default=""),
     ):
