@@ -5,6 +5,8 @@ For tests, pictures and measurements alike: each says itself what shall happen.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -29,12 +31,14 @@ from simulators import city
 from simulators.city import writing
 from simulators.publisher import Address, Publisher
 from simulators.world import ordinary, scenario, stage
-from simulators.world.stream import Sent, merge
+from simulators.world.stream import Sent, by_lane
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OPERATOR, PASSWORD = "operator", "a-password-of-the-test"
 SEED = 1
 WAIT_MS = 20_000
+FULLY_MS = 10 * 60_000
+"""So much of what is told is told with everything that ordinary life says; before it, how every device is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +107,31 @@ def _move_in(data: Path, made: city.City) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Programme:
+class Told:
     """What is told of a district: an ordinary time, and scenarios on devices of their own."""
 
     calm: Iterator[Sent]
     trouble: Iterator[Sent]
 
 
-def programme(devices: list[Device], begun: dict[str, int], from_ms: int, to_ms: int) -> Programme:
+def told(devices: list[Device], begun: dict[str, int], from_ms: int, to_ms: int) -> Told:
     """Ordinary life between two times, and the shipped scenarios ``begun``: by name, when each of them began (epoch ms).
 
     Those to whom something happens say nothing before it is their turn, so that the rest can be told first.
     """
-    free, acts = list(devices), []
+    players = ordinary.players(devices, SEED)
     known = {one.id: one for one in scenario.shipped()}
+    free, acts = list(devices), []
     for name, start_ms in begun.items():
-        players = {device.device_id for role in stage.cast(known[name], free, SEED).values() for device in role}
-        acts.append(stage.play(known[name], free, SEED, start_ms, (from_ms, to_ms)))
-        free = [device for device in free if device.device_id not in players]
-    return Programme(
-        ordinary.background(free, SEED, from_ms, to_ms), (sent for sent in merge(acts) if sent.sent_at_ms < to_ms)
+        act = stage.Act(known[name], stage.cast(known[name], free, SEED), SEED, start_ms, from_ms, to_ms)
+        busy = set(act.device_ids)
+        free = [device for device in free if device.device_id not in busy]
+        acts.append(act)
+    bystanders = [players[device.device_id] for device in free if device.device_id in players]
+    trouble = heapq.merge(*(stage.play(act, players) for act in acts), key=lambda sent: sent.sent_at_ms)
+    return Told(
+        by_lane(ordinary.life(bystanders, from_ms, to_ms, roll_call_until_ms=to_ms - FULLY_MS)),
+        by_lane(itertools.takewhile(lambda sent: sent.sent_at_ms < to_ms, trouble)),
     )
 
 

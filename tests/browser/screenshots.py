@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from playwright.async_api import Browser, Page
 
 from gridwarden.clock import SystemClock
-from tests.browser.control_room import District, browser, district, map_at_rest, programme, signed_in
+from tests.browser.control_room import District, browser, district, map_at_rest, signed_in, told
 
 MINUTE_MS = 60_000
 PAST_MS = 45 * MINUTE_MS
@@ -110,8 +110,8 @@ async def take(folder: Path, scale: float, only: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gridwarden-pictures-") as data:
         async with district(Path(data) / "data", scale) as here, browser() as started:
             began = {name: now_ms - minutes * MINUTE_MS for name, minutes in BEGAN_AGO.items()}
-            told = programme(here.devices, began, now_ms - PAST_MS, now_ms)
-            for state, stream in (("calm", told.calm), ("fire", told.trouble)):
+            story = told(here.devices, began, now_ms - PAST_MS, now_ms)
+            for state, stream in (("calm", story.calm), ("fire", story.trouble)):
                 count = await here.publish(stream)
                 sys.stdout.write(f"{state}: {count:,} readings\n")
                 for view in VIEWS:
