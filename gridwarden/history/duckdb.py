@@ -7,24 +7,36 @@ takes a cursor of its own and one snapshot, in which hot rows and manifest agree
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from gridwarden.history import Buckets, HistoryMismatch, HistoryUnavailable, Latest, SealReport, Series, sealing
+from gridwarden.history import (
+    Buckets,
+    HistoryMismatch,
+    HistoryUnavailable,
+    Latest,
+    SealReport,
+    Series,
+    sealing,
+    snapshots,
+)
 from gridwarden.history.columns import columns_of
 from gridwarden.history.layout import Layout, hot, one
 from gridwarden.history.names import Name, Names
 from gridwarden.history.queries import Place, Queries
+from gridwarden.history.snapshots import Snapshot
 from gridwarden.kinds import KINDS, Kind
 from gridwarden.model import Reading
 
 _FILE = "history.duckdb"
 _SEALED = "sealed"
+_SNAPSHOTS = "snapshots"
 
 
 class DuckDBHistory:
@@ -168,6 +180,24 @@ class DuckDBHistory:
             dropped, files = sealing.retain(connection, list(self._layout.tables), from_ms)
         self._retired.add(files)
         return dropped
+
+    def snapshot(self, kinds: Iterable[str], from_ms: int, to_ms: int) -> Snapshot:
+        """Freeze the readings of ``kinds`` that occurred in the interval, for work in another process.
+
+        Whoever asked removes it: see :meth:`gridwarden.history.snapshots.Snapshot.remove`.
+        """
+        directory = snapshots.new_directory(self._path.parent / _SNAPSHOTS)
+        try:
+            with self._retired.reading(), self._cursor() as cursor, _transaction(cursor):
+                until_ms = int(one(cursor, "SELECT complete_until_ms FROM state")[0])
+                tables = [self._layout.table_of(kind) for kind in kinds]
+                return snapshots.take(cursor, self._root, directory, tables, (from_ms, to_ms), until_ms)
+        except OSError as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise HistoryUnavailable(str(error)) from error
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
 
     def close(self) -> None:
         """See :class:`gridwarden.history.History`."""
