@@ -28,6 +28,10 @@ class Page:
     epoch: str = ""
     offset: int = 0
     complete_until_ms: int = 0
+    summed_until_ms: int = 0
+    """Everything that occurred before is summed up,"""
+    stale: tuple[int, ...] = ()
+    """but the windows that begin at these times, in order: readings have come since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Books:
         self._directory = directory
         self.page = _read(directory / BOOKS, target)
 
-    def turn(self, **changes: str | int) -> None:
+    def turn(self, **changes: str | int | tuple[int, ...]) -> None:
         """Store the page with ``changes``, durably, or leave everything as it was."""
         page = replace(self.page, **changes)  # type: ignore[arg-type]
         if page == self.page:
@@ -88,6 +92,7 @@ class Books:
 def _read(path: Path, target: str) -> Page:
     try:
         page = Page(**json.loads(path.read_text("utf-8")))
+        page = replace(page, stale=tuple(page.stale))
     except FileNotFoundError:
         return Page(target)
     except (ValueError, TypeError) as error:

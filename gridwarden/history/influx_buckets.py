@@ -23,8 +23,8 @@ _MAY_NOT = {401, 403}
 _log = structlog.get_logger(__name__)
 
 
-def prepare(client: InfluxDBClient, name: str, keep_days: int) -> None:
-    """Make the bucket ``name`` in the client's organisation, or lengthen what it keeps to ``keep_days``.
+def prepare(client: InfluxDBClient, name: str, keep_days: int) -> bool:
+    """Make the bucket ``name`` in the client's organisation, or lengthen what it keeps to ``keep_days``; whether made.
 
     A bucket that keeps points longer, or for ever, is left as it is: what is too old is deleted by us.
 
@@ -37,6 +37,7 @@ def prepare(client: InfluxDBClient, name: str, keep_days: int) -> None:
         _make(client, name, keep_days)
     else:
         _keep(client, found, keep_days)
+    return found is None
 
 
 def _found(client: InfluxDBClient, name: str) -> Bucket | None:

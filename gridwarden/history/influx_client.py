@@ -68,7 +68,7 @@ class Connection:
         for client in (self._client, self._patient):
             client.close()
 
-    def prepare(self, bucket: str, keep_days: int) -> None:
+    def prepare(self, bucket: str, keep_days: int) -> bool:
         """See :func:`gridwarden.history.influx_buckets.prepare`.
 
         Raises:
@@ -76,7 +76,7 @@ class Connection:
         """
         try:
             with self._told():
-                influx_buckets.prepare(self._client, bucket, keep_days)
+                return influx_buckets.prepare(self._client, bucket, keep_days)
         except _PointsRefusedError as error:
             raise HistoryUnavailable(f"{self._name} refuses the bucket {bucket!r}: {error.reason}") from error
 
@@ -94,9 +94,6 @@ class Connection:
     def _write_batch(self, lines: Sequence[str]) -> list[Rejected]:
         refusal = self._send(lines)
         if refusal is None:
-            return []
-        if _TOO_OLD.search(refusal.reason):  # what it keeps no longer; housekeeping would delete it within the hour
-            _log.warning("history.points_too_old", reason=refusal.reason)
             return []
         if (nothing := self._send([_PROBE])) is not None:  # not the points are at fault: something refuses everything
             raise HistoryUnavailable(f"{self._name} refuses every point ({nothing.status}): {nothing.reason}")
@@ -119,7 +116,9 @@ class Connection:
             with self._told():
                 self._writing.write(self._bucket, record=text.encode())  # nanoseconds are its default
         except _PointsRefusedError as error:
-            return Rejected(error.status, error.reason, text)
+            if not _TOO_OLD.search(error.reason):
+                return Rejected(error.status, error.reason, text)
+            _log.warning("history.points_too_old", reason=error.reason)  # housekeeping would delete them soon
         return None
 
     def query(self, flux: str) -> Iterator[dict[str, Any]]:
@@ -145,10 +144,10 @@ class Connection:
         except _PointsRefusedError as error:
             raise HistoryUnavailable(f"{self._name} refuses the query ({error.status}): {error.reason}") from error
 
-    def delete(self, start: str, stop: str, measurement: str) -> None:
+    def delete(self, bucket: str, start: str, stop: str, measurement: str) -> None:
         """Delete the points of ``measurement`` from ``start`` to ``stop``, both included."""
         with self._told():
-            self._patient.delete_api().delete(start, stop, f'_measurement="{measurement}"', self._bucket)
+            self._patient.delete_api().delete(start, stop, f'_measurement="{measurement}"', bucket)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

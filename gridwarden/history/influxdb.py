@@ -18,6 +18,7 @@ from gridwarden.errors import Refused
 from gridwarden.history import Buckets, HistoryMismatch, Latest, SealReport, Series, flux
 from gridwarden.history.books import Books
 from gridwarden.history.influx_client import Connection
+from gridwarden.history.influx_sums import Sums
 from gridwarden.history.points import (
     DELAY,
     ENTITLED,
@@ -73,6 +74,7 @@ class InfluxHistory:
         self._keep_days = keep_days
         self._prepared = False
         self._writing = threading.Lock()
+        self._sums = Sums(self._connection, self._books, self._writing, bucket, keep_days)
 
     def offset(self) -> int:
         """See :class:`gridwarden.history.History`."""
@@ -113,7 +115,8 @@ class InfluxHistory:
                 self._books.set_aside(rejected)
                 _log.error("history.points_refused", points=len(rejected), first=rejected[0].reason)
             complete_until_ms = max(complete_until_ms, self._books.page.complete_until_ms)
-            self._books.turn(offset=offset, complete_until_ms=complete_until_ms)
+            touched = self._sums.touch(r.occurred_at_ms for r in readings)
+            self._books.turn(offset=offset, complete_until_ms=complete_until_ms, **touched)
 
     def series(self, device_id: str, field: str, from_ms: int, to_ms: int, limit: int) -> Series:
         """See :class:`gridwarden.history.History`."""
@@ -137,7 +140,7 @@ class InfluxHistory:
         return points
 
     def buckets(self, device_id: str, field: str, from_ms: int, to_ms: int, step_ms: int) -> Buckets:
-        """See :class:`gridwarden.history.History`. Reads every value of the interval and keeps none."""
+        """See :class:`gridwarden.history.History`. From sums where they hold; else every value is read, and none kept."""
         if field not in FIELDS:
             raise Refused("unknown_field", field)
         if FIELDS[field].type not in {FieldType.INT, FieldType.FLOAT}:
@@ -145,8 +148,17 @@ class InfluxHistory:
         if step_ms <= 0:
             raise Refused("bad_step", str(step_ms))
         steps = Steps(step_ms)
-        for row in self._rows(device_id, (field,), from_ms, to_ms, None):
-            steps.add(_spot(row), row["_value"])
+        from_ms, to_ms = max(from_ms, 0), min(to_ms, flux.LATEST_MS)
+        first_ms, last_ms = self._sums.trusted(from_ms, to_ms, step_ms)
+        for start_ms, stop_ms in ((from_ms, first_ms), (last_ms, to_ms)):
+            for row in self._rows(device_id, (field,), start_ms, stop_ms, None):
+                steps.add(_spot(row), row["_value"])
+        if first_ms < last_ms:
+            for one in self._sums.read(device_id, field, first_ms, last_ms, step_ms):
+                steps.add_sum(one)
+        for at_ms in steps.unsure_ms():
+            rows = self._rows(device_id, (field,), at_ms, at_ms + 1, None)
+            steps.settle(at_ms, {_spot(row): row["_value"] for row in rows})
         return steps.buckets(lambda spots: self._ranks(device_id, spots))
 
     def latest(self, device_id: str) -> Latest | None:
@@ -179,9 +191,9 @@ class InfluxHistory:
             counts[device_id] = counts.get(device_id, 0) + row["_value"]
         return counts
 
-    def seal(self, before_ms: int) -> SealReport:  # noqa: ARG002 - the protocol's
-        """Nothing: InfluxDB compacts what it keeps by itself."""
-        return SealReport(0, 0)
+    def seal(self, before_ms: int) -> SealReport:
+        """See :class:`gridwarden.history.History`: what charts of long times need is summed up, and all is kept."""
+        return self._sums.seal(before_ms)
 
     def retain(self, from_ms: int) -> int:
         """See :class:`gridwarden.history.History`. The bucket's own retention may have been quicker."""
@@ -192,11 +204,13 @@ class InfluxHistory:
             if dropped:
                 last = flux.rfc3339(start_of_day_ms - 1).replace("Z", "999999Z")  # the end belongs to it
                 for measurement in (ENTITLED, UNENTITLED):
-                    self._connection.delete(flux.rfc3339(0), last, measurement)
+                    self._connection.delete(self._bucket, flux.rfc3339(0), last, measurement)
+                self._sums.retain(start_of_day_ms, last)
         return dropped
 
     def close(self) -> None:
         """See :class:`gridwarden.history.History`."""
+        self._sums.close()
         with self._writing:
             self._connection.close()
 

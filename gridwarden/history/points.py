@@ -33,8 +33,8 @@ NS_PER_MS = 1_000_000
 FIELDS: dict[str, Field] = {name: field for kind in KINDS.values() for name, field in kind.fields.items()}
 """Every field any kind has. The kinds that share a name share its type, which a test sees to."""
 
+NUMBERS = {FieldType.INT, FieldType.FLOAT}
 _EXACT = 2**53
-_NUMBERS = {FieldType.INT, FieldType.FLOAT}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff%"\\$]')
 _SEPARATOR = re.compile(r"([,= ])")
@@ -124,7 +124,7 @@ def fits(value: Value, field: Field) -> bool:
     """Whether ``value`` is of the one type that ``field`` has in InfluxDB."""
     if field.type is FieldType.BOOL:
         return isinstance(value, bool)
-    if field.type in _NUMBERS:
+    if field.type in NUMBERS:
         return type(value) in {int, float} and _is_exact(value)  # type: ignore[arg-type]
     # An empty text comes back from a query as none at all.
     return isinstance(value, str) and value != "" and _CONTROL.search(value) is None

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gridwarden.history import Buckets
 from gridwarden.history.points import NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A numeric field of a device, of one kind, over one step."""
+
+    kind: str
+    step_at_ms: int
+    min: float
+    max: float
+    sum: float
+    count: int
+    last: float
+    last_ms: int
+    tied: int
+    """Values in the millisecond of the last one; with more than one, ``last`` is any of them."""
 
 
 @dataclass(slots=True)
@@ -18,6 +34,8 @@ class _Step:
     last_ms: int = -1
     last: dict[tuple[str, int], float] = field(default_factory=dict)
     """The values of the last millisecond: nearly always one."""
+    unsure: bool = False
+    """Whether ``last`` may lack values of its millisecond."""
 
 
 class Steps:
@@ -36,9 +54,32 @@ class Steps:
         step.total += value
         step.count += 1
         if at_ms > step.last_ms:
-            step.last_ms, step.last = at_ms, {}
+            step.last_ms, step.last, step.unsure = at_ms, {}, False
         if at_ms == step.last_ms:
             step.last[spot] = value
+
+    def add_sum(self, one: Sum) -> None:
+        """Count all values of a sum. No value of its times may be counted otherwise, but those of another kind."""
+        step = self._steps.setdefault(one.step_at_ms, _Step(one.min, one.max))
+        step.low = min(step.low, one.min)
+        step.high = max(step.high, one.max)
+        step.total += one.sum
+        step.count += one.count
+        if one.last_ms > step.last_ms:
+            step.last_ms, step.last, step.unsure = one.last_ms, {}, one.tied > 1
+        elif one.last_ms == step.last_ms:
+            step.unsure = True
+        if one.last_ms == step.last_ms:
+            step.last[one.kind, one.last_ms * NS_PER_MS] = one.last
+
+    def unsure_ms(self) -> list[int]:
+        """The milliseconds of which :meth:`settle` must be told all values."""
+        return [step.last_ms for step in self._steps.values() if step.unsure]
+
+    def settle(self, at_ms: int, values: Mapping[tuple[str, int], float]) -> None:
+        """Take ``values`` for all that there are in the millisecond ``at_ms``."""
+        step = self._steps[at_ms // self._step_ms * self._step_ms]
+        step.last, step.unsure = dict(values) or step.last, False
 
     def buckets(
         self, ranks_of: Callable[[Sequence[tuple[str, int]]], dict[tuple[str, int], tuple[int, int]]]

@@ -21,6 +21,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from gridwarden.history.flux import AGGREGATES, SUM
+from gridwarden.history.points import FIELDS, NUMBERS
+
 TOKEN = "the-token"
 MANAGED = ("/api/v2/buckets", "/api/v2/orgs")
 LINE = re.compile(r'((?:\\.|[^ \\])+) ((?:"(?:\\.|[^"\\])*"|[^" ])+)(?: (-?\d+))?', re.DOTALL)
@@ -28,9 +31,19 @@ FIELD = re.compile(r'([^,=]+)=("(?:\\.|[^"\\])*"|[^,"]+)(?:,|$)', re.DOTALL)
 QUERY = re.compile(
     r'from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
     r" \|> filter\(fn: \(r\) => (?P<where>.*?)\)(?: \|> limit\(n: (?P<limit>\d+)\))?(?P<last> \|> last\(\))?"
+    r'(?P<first> \|> first\(\) \|> group\(\) \|> sort\(columns: \["_time"\]\) \|> limit\(n: 1\))?'
     r"(?: \|> map\(fn: \(r\) => \(\{r with ns: int\(v: r\._time\)\}\)\)|(?P<count> \|> count\(\)))$"
 )
 PARTIAL = "failure writing points to database: partial write"
+SUM_UP = re.compile(
+    r'from\(bucket: "([^"]*)"\) \|> range\(start: (\S+), stop: (\S+)\) \|> filter\(.*\)\n'
+    + re.escape(SUM) + r' \|> to\(bucket: "([^"]*)", .*\)\n \|> group\(\) \|> count\(column: "count"\)'
+)  # fmt: skip
+SUMMED = re.compile(
+    r'data = from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
+    r' \|> filter\(fn: \(r\) => r._measurement == "sums" and r.device == "(?P<device>[^"]*)" and r.of == "(?P<of>\w+)"\)\n'
+)
+NUMERIC = {name for name, field in FIELDS.items() if field.type in NUMBERS}
 DATATYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
@@ -52,6 +65,8 @@ class StandIn:
 
     def __init__(self) -> None:
         self.buckets: dict[str, dict[Key, dict[int, Any]]] = {}
+        self.sums: dict[str, dict[tuple[str, str, str], dict[int, dict[str, Any]]]] = {}
+        """Per bucket; by device, kind and field, and then by time."""
         self.keeps_s: dict[str, int] = {}
         """Retention of the buckets that were made on request; all others are there, and keep points for ever."""
         self.strict = False
@@ -110,6 +125,12 @@ class StandIn:
 
     def query(self, text: str) -> str | None:
         """The answer as annotated CSV; none to what is not one of our queries."""
+        if (summing := SUM_UP.fullmatch(text)) is not None:
+            bucket, start, stop, into = summing.groups()
+            return self.sum_up(bucket, into, start, stop)
+        if (summed := SUMMED.match(text)) is not None:
+            (step_ms,) = {int(found) for found in re.findall(r"every: (\d+)ms", text)}
+            return self.summed(summed, step_ms)
         asked = QUERY.match(text)
         if asked is None:
             return None
@@ -124,9 +145,44 @@ class StandIn:
                 if all(not names or is_one in names for names, is_one in wanted):
                     rows = sorted((t, v) for t, v in values.items() if start <= t < stop)
                     tables.append((key, rows[-1:] if asked["last"] else rows[: int(asked["limit"] or 2**62)]))
+        if asked["first"]:
+            times = [t for _, rows in tables for t, _ in rows]
+            return csv_of([("ns", "long")], [(min(times),)]) if times else ""
         if asked["count"]:
             tables = [(key, [(-1, len(rows))]) for key, rows in tables if rows]
         return answer([(key, rows) for key, rows in tables if rows])
+
+    def sum_up(self, bucket: str, into: str, start: str, stop: str) -> str:
+        """As ``flux.SUM`` says."""
+        with self.lock:
+            sums = self.sums.setdefault(into, {})
+            written = 0
+            for key, values in self.buckets.get(bucket, {}).items():
+                if key.measurement == "readings" and key.field in NUMERIC:
+                    found = sorted((t, v) for t, v in values.items() if nanoseconds(start) <= t < nanoseconds(stop))
+                    if found:
+                        sums.setdefault((key.device, key.kind, key.field), {})[nanoseconds(start)] = one_sum(found)
+                        written += 1
+        return csv_of([("count", "long")], [(written,)]) if written else ""
+
+    def summed(self, asked: re.Match[str], step_ms: int) -> str:
+        """As ``flux.summed`` says."""
+        start, stop = nanoseconds(asked["start"]), nanoseconds(asked["stop"])
+        groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        with self.lock:
+            for (device, kind, of), sums in sorted(self.sums.get(asked["bucket"], {}).items()):
+                if (device, of) == (asked["device"], asked["of"]):
+                    for at_ns in sorted(t for t in sums if start <= t < stop):
+                        groups.setdefault((kind, at_ns // 10**6 // step_ms * step_ms * 10**6), []).append(sums[at_ns])
+        together = {"min": min, "max": max, "sum": sum, "count": sum}
+        out = ""
+        for name in AGGREGATES:
+            datatype = "long" if name in {"count", "last_ms", "tied"} else "double"
+            rows = [(kind, together.get(name, lambda found: found[-1])([one[name] for one in group]), max(at_ns, start))
+                    for (kind, at_ns), group in groups.items()]  # fmt: skip
+            columns = [("kind", "string"), ("_value", datatype), ("ns", "long")]
+            out += csv_of(columns, rows, name) if rows else ""
+        return out
 
     def manage(self, method: str, path: str, asked: dict[str, list[str]], body: dict[str, Any]) -> tuple[int, Any]:
         """Organisations and buckets, as far as we ask for them: status and answer."""
@@ -154,6 +210,11 @@ class StandIn:
         (measurement,) = re.findall(r'^_measurement="(\w+)"$', request["predicate"])
         start, stop = nanoseconds(request["start"]), nanoseconds(request["stop"])
         with self.lock:
+            if measurement == "sums":
+                for sums in self.sums.get(bucket, {}).values():
+                    for at_ns in [t for t in sums if start <= t <= stop]:
+                        del sums[at_ns]
+                return
             for key, values in self.buckets[bucket].items():
                 if key.measurement == measurement:
                     for at_ns in [t for t in values if start <= t <= stop]:
@@ -187,6 +248,28 @@ def typed(text: str) -> Any:
 def nanoseconds(text: str) -> int:
     seconds, fraction = text.rstrip("Z").split(".")
     return round(datetime.fromisoformat(f"{seconds}+00:00").timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def one_sum(found: list[tuple[int, Any]]) -> dict[str, Any]:
+    """Of values with their times in nanoseconds, in order."""
+    values = [value for _, value in found]
+    last_ms = found[-1][0] // 10**6
+    tied = [value for at_ns, value in found if at_ns // 10**6 == last_ms]
+    return {"min": min(values), "max": max(values), "sum": sum(values), "count": len(values), "last": tied[0],
+            "last_ms": last_ms, "tied": len(tied)}  # fmt: skip
+
+
+def csv_of(columns: list[tuple[str, str]], rows: list[tuple[Any, ...]], result: str = "_result") -> str:
+    """One table of annotated CSV."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\r\n").writerow
+    write(["#datatype", "string", "long", *(datatype for _, datatype in columns)])
+    write(["#group", "false", "false", *("false" for _ in columns)])
+    write(["#default", result, "", *("" for _ in columns)])
+    write(["", "result", "table", *(name for name, _ in columns)])
+    for row in rows:
+        write(["", "", 0, *row])
+    return out.getvalue() + "\r\n"
 
 
 def answer(tables: list[tuple[Key, list[tuple[int, Any]]]]) -> str:

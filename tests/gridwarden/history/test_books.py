@@ -12,10 +12,16 @@ from gridwarden.history.books import Books, Page, Rejected
 
 
 def test_a_page_survives_and_belongs_to_its_bucket(tmp_path: Path) -> None:
-    Books(tmp_path, "a").turn(epoch="e", offset=3, complete_until_ms=5)
-    assert Books(tmp_path, "a").page == Page("a", "e", 3, 5)
+    Books(tmp_path, "a").turn(epoch="e", offset=3, complete_until_ms=5, summed_until_ms=9, stale=(1, 2))
+    assert Books(tmp_path, "a").page == Page("a", "e", 3, 5, 9, (1, 2))
     with pytest.raises(HistoryMismatch, match="it is about a, not b"):
         Books(tmp_path, "b")
+
+
+def test_books_from_before_there_were_sums_can_be_read(tmp_path: Path) -> None:
+    old = {"target": "a", "epoch": "e", "offset": 3, "complete_until_ms": 5}
+    (tmp_path / books.BOOKS).write_text(json.dumps(old))
+    assert Books(tmp_path, "a").page == Page("a", "e", 3, 5)
 
 
 def test_a_page_that_cannot_be_stored_is_not_turned(tmp_path: Path) -> None:

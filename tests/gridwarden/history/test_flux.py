@@ -14,3 +14,10 @@ def test_no_name_breaks_out_of_its_quotation_marks() -> None:
     text = flux.points("b", 'x" or true) ${now()} \\', ("leak",), 0, 1, 5)
     assert 'r.device == "x%22 or true) %24{now()} %5C"' in text
     assert text.count('"') == flux.points("b", "x", ("leak",), 0, 1, 5).count('"')
+
+
+def test_only_numbers_are_summed_up() -> None:
+    text = flux.sum_up("b", "b_5m", 0, 300_000)
+    assert 'r._field == "pressure_mpa"' in text
+    assert 'r._field == "leak"' not in text
+    assert "meta." not in text

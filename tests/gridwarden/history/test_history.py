@@ -39,7 +39,8 @@ def real_influxdb(directory: Path) -> History:
     bucket = f"gridwarden-test-{blake2b(str(directory).encode(), digest_size=6).hexdigest()}-{os.getpid()}"
     if buckets_api().find_bucket_by_name(bucket) is None:
         buckets_api().create_bucket(bucket_name=bucket, org=org)
-        atexit.register(lambda: buckets_api().delete_bucket(buckets_api().find_bucket_by_name(bucket)))
+        atexit.register(lambda: [buckets_api().delete_bucket(one) for name in (bucket, f"{bucket}_5m")
+                                 if (one := buckets_api().find_bucket_by_name(name))])  # fmt: skip
     return InfluxHistory(directory, url=url, org=org, bucket=bucket, token=token)
 
 
@@ -238,6 +239,29 @@ def test_the_interval_is_half_open_and_the_limit_told(history: History) -> None:
     assert (limited.t_ms, limited.truncated) == ([START_MS, START_MS + 1], True)
     assert not history.series("H-1", "pressure_mpa", START_MS, START_MS + 5, 5).truncated
     assert history.series("H-1", "pressure_mpa", START_MS + 5, START_MS, 5).t_ms == []
+
+
+def test_a_chart_of_long_times_is_the_same_when_its_past_is_sealed(history: History) -> None:
+    readings = [
+        reading(kind="hydrant" if n % 50 else "", at_ms=START_MS + n // 2 * 40_000, seq=-n % 3, key=n,
+                received_at_ms=START_MS + n * 100_000, values={"pressure_mpa": n % 31 / 16, "rsrp_dbm": -n})
+        for n in range(1200)
+    ]  # fmt: skip
+    history.append(readings, 1, START_MS)
+    asked = [
+        (field, from_ms, to_ms, step_ms)
+        for field in ("pressure_mpa", "rsrp_dbm")
+        for from_ms, to_ms in (ALWAYS, (START_MS + 1_234_567, START_MS + 20_000_001))
+        for step_ms in (300_000, 3_600_000, DAY_MS)
+    ]
+    before = [history.buckets("H-1", *one) for one in asked]
+    assert sum(before[0].count) == 1200
+    for until_ms in (START_MS + 7_000_000, START_MS + DAY_MS):
+        history.seal(until_ms)
+        for one, answer in zip(asked, before, strict=True):
+            found = history.buckets("H-1", *one)
+            assert found.mean == pytest.approx(answer.mean)
+            assert replace(found, mean=[]) == replace(answer, mean=[])
 
 
 @pytest.mark.parametrize("seal_after", [0, 1, 2])
