@@ -1,6 +1,6 @@
 """Pictures of the district, calm and on fire: ``python tests/browser/screenshots.py FOLDER [--scale 1]``.
 
-The two that the README shows are ``map-calm.png`` and ``map-fire.png``; they lie in docs/images/.
+With ``--readme docs/images`` those that the READMEs show are made anew.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class View:
 
 VIEWS = (
     View("desk", 1920, 1080),
-    View("desk-en-dark", 1920, 1080, context={"color_scheme": "dark"}),
-    View("small-desk", 1366, 768),
+    View("desk-en", 1920, 1080),
+    View("small-desk-en", 1366, 768, context={"color_scheme": "dark"}),
     View("wall", 1920, 1080, "&kiosk", {"color_scheme": "dark"}),
     View("wall-4k", 1920, 1080, "&kiosk", {"color_scheme": "dark", "device_scale_factor": 2}),
     View("phone", 390, 844, context={"device_scale_factor": 2, "has_touch": True, "is_mobile": True}),
@@ -138,8 +138,9 @@ def main() -> None:
     options = parser.parse_args()
     asyncio.run(take(options.folder, options.scale, options.only))
     if options.readme:
-        for state in ("calm", "fire"):
-            small(options.folder / f"desk-{state}.png", options.readme / f"map-{state}.png")
+        for view, language in (("desk", "zh-CN"), ("desk-en", "en")):
+            small(options.folder / f"{view}-calm.png", options.readme / f"calm.{language}.png")
+            small(options.folder / f"{view}-fire-event.png", options.readme / f"fire.{language}.png")
 
 
 if __name__ == "__main__":
