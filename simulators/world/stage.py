@@ -15,6 +15,7 @@ from gridwarden.errors import ConfigError
 from gridwarden.model import Device
 from simulators.behaviour import Player
 from simulators.world import ordinary
+from simulators.world.faults import Fault, Loss
 from simulators.world.happenings import HAPPENINGS, Part
 from simulators.world.scenario import Role, Scenario
 from simulators.world.stream import Merging, Sent, by_lane
@@ -106,9 +107,16 @@ def play(one: Act, players: Mapping[str, Player]) -> Iterator[Sent]:
     said = [(at_ms, players[part.device_id], values) for part in parts for at_ms, values in part.spell]
     who = [players[device_id] for device_id in one.device_ids]
     stream = ordinary.life(who, one.from_ms, one.to_ms, free=free, besides=said)
-    for number, fault in enumerate(one.scenario.faults):
+    on_the_air = [fault for fault in one.scenario.faults if isinstance(fault, Loss)]
+    afterwards = [fault for fault in one.scenario.faults if not isinstance(fault, Loss)]
+    # What has reached its gateway has a lane, and keeps it however often it is sent.
+    return _faulty(by_lane(_faulty(stream, one, on_the_air)), one, afterwards)
+
+
+def _faulty(stream: Iterator[Sent], one: Act, faults: Sequence[Fault]) -> Iterator[Sent]:
+    for fault in faults:
         concerned = frozenset(device.device_id for role in fault.to for device in one.players[role])
-        rng = Random(f"{one.seed} {one.scenario.id} fault {number}")
+        rng = Random(f"{one.seed} {one.scenario.id} fault {fault}")
         stream = fault.wrap(stream, lambda sent, concerned=concerned: sent.device_id in concerned, rng, one.start_ms)  # type: ignore[misc]
     return stream
 
@@ -147,7 +155,7 @@ def perform(
     """
     players = ordinary.players(devices, seed)
     background = ordinary.life(players.values(), from_ms, to_ms, free=_not_away, roll_call_until_ms=roll_call_until_ms)
-    return by_lane(_with_acts(background, iter(acts), players, from_ms))
+    return _with_acts(background, iter(acts), players, from_ms)
 
 
 def _not_away(player: Player, begin_ms: int, end_ms: int) -> bool:

@@ -33,7 +33,7 @@ def test_nothing_grave_is_missed_from_the_broker_to_the_journal(command: Command
 
 @pytest.mark.process
 def test_every_gateway_with_an_account_and_connections_of_its_own(command: Command) -> None:
-    wanted = ("clock_skew", "entrapment_code", "boot_storm")
+    wanted = ("clock_skew", "entrapment_code", "nuisance")
     answer = command("simulate", *wanted, "--score", "--scale", 0.05, "--clients", 15, "--json")
     facts = answer.json
     assert (answer.code, facts["missed"], facts["lost"]) == (0, 0, 0), answer.out

@@ -81,6 +81,25 @@ def test_no_fire_and_no_entrapment_is_missed_whatever_the_seed(
         assert (bystanders.missed, bystanders.false) == ([], []), seed
 
 
+def test_a_repeat_goes_by_the_lane_of_the_reading(devices: list[Device], start_ms: int) -> None:
+    stream = played(act_of("duplicate_storm", devices, 1, start_ms))
+    lanes: dict[tuple[str, int], set[str]] = {}
+    for sent in stream:
+        lanes.setdefault((sent.device_id, sent.seq), set()).add(sent.lane)
+    assert all(len(found) == 1 for found in lanes.values())
+    assert list(lanes.values()).count({"alarm"}) == 2
+
+
+def test_what_was_lost_on_the_air_was_not_the_beginning_of_the_alarm(devices: list[Device], start_ms: int) -> None:
+    for seed in range(5):
+        stream = [
+            sent for sent in played(act_of("entrapment_code", devices, seed, start_ms)) if sent.values.get("entrapment")
+        ]
+        first = {sent.device_id: sent for sent in reversed(stream)}
+        assert {sent.lane for sent in first.values()} == {"alarm"}
+        assert sum(sent.lane == "alarm" for sent in stream) == len(first)
+
+
 def test_what_lies_before_goes_on_after_an_act(devices: list[Device], start_ms: int) -> None:
     """While it plays a device says what belongs to the act, before and after what is ordinary, and it counts on."""
     act = act_of("knocked_hydrant", devices, 1, start_ms + HOUR_MS)
