@@ -9,8 +9,6 @@ from statistics import median
 from gridwarden.model import Alarm, AlarmState, Severity
 from rules.alarm import Transition
 
-DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Episode:
@@ -54,6 +52,21 @@ class Collector:
     def episodes(self) -> list[Episode]:
         """Everything that fired, in order of time."""
         return sorted([*self._closed, *map(_episode, self._open.values())], key=_order)
+
+
+class Timeline:
+    """Keeps every transition, for what looks at the alarms of many devices: they come device by device."""
+
+    def __init__(self) -> None:
+        self._heard: list[tuple[int, Transition]] = []
+
+    def hear(self, now_ms: int, transition: Transition) -> None:
+        """Take in one transition; ``now_ms`` is our own time."""
+        self._heard.append((now_ms, transition))
+
+    def in_order(self) -> list[tuple[int, Transition]]:
+        """All of them in order of time; those of one alarm and one time as they came."""
+        return sorted(self._heard, key=lambda heard: heard[0])
 
 
 def _episode(alarm: Alarm) -> Episode:

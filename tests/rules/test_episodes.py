@@ -5,7 +5,7 @@ from typing import Any
 
 from gridwarden.model import Alarm, AlarmState, Operation, Severity
 from rules.alarm import Transition
-from rules.episodes import Collector, Episode, difference, sums
+from rules.episodes import Collector, Episode, Timeline, difference, sums
 
 ALARM = Alarm("a", "own.low", "1", "H-1", "H-1", "hydrant", "", Severity.LOW, AlarmState.PENDING, 100)
 
@@ -70,3 +70,12 @@ def test_the_difference_of_two_rule_sets() -> None:
 def test_one_episode_cut_in_two_is_one_changed_and_one_gone() -> None:
     found = difference([episode(100, 900)], [episode(100, 200), episode(300, 900)], 9000)
     assert (len(found.changed), len(found.gone), found.added) == (1, 1, ())
+
+
+def test_transitions_of_many_devices_come_in_order_of_time() -> None:
+    timeline = Timeline()
+    for now_ms, scope in ((5, "H-1"), (9, "H-1"), (2, "H-2"), (5, "H-2")):
+        timeline.hear(now_ms, transition(scope=scope))
+    assert [(now_ms, one.alarm.scope) for now_ms, one in timeline.in_order()] == [
+        (2, "H-2"), (5, "H-1"), (5, "H-2"), (9, "H-1"),
+    ]  # fmt: skip
