@@ -17,7 +17,7 @@ from rules.pending import Flapping, LevelSeen, Look, Terms
 
 __all__ = [
     "Flapping", "LevelSeen", "Look", "Terms", "Transition", "acknowledge", "confirm", "deadline_ms", "retire", "rewake",
-    "step",
+    "step", "stepped",
 ]  # fmt: skip
 
 
@@ -117,6 +117,14 @@ def rewake(alarm: Alarm, terms: Terms, now_ms: int) -> Alarm:
     deadline = deadline_ms(alarm, terms)
     wake_at_ms = None if deadline is None else max(now_ms, deadline + alarm.memory.get("clock_ms", 0))
     return alarm if wake_at_ms == alarm.wake_at_ms else replace(alarm, wake_at_ms=wake_at_ms)
+
+
+def stepped(alarm: Alarm, step_ms: int) -> Alarm:
+    """``alarm`` after our own clock was set by ``step_ms``."""
+    if alarm.wake_at_ms is None:
+        return alarm
+    memory = {**alarm.memory, "clock_ms": alarm.memory.get("clock_ms", 0) + step_ms}
+    return replace(alarm, wake_at_ms=alarm.wake_at_ms + step_ms, memory=memory)
 
 
 def _next(alarm: Alarm, **changes: Any) -> Alarm:

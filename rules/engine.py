@@ -20,7 +20,7 @@ from typing import Any
 
 from gridwarden.model import FOREIGN, Alarm, AlarmState, Device, Operation, Outcome, Reading
 from gridwarden.window import Window
-from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, rewake, step
+from rules.alarm import Look, Transition, acknowledge, confirm, deadline_ms, retire, rewake, step, stepped
 from rules.facts import NOTHING_BEFORE, Facts
 from rules.pending import begins
 from rules.rule import Rule, RuleSet
@@ -76,8 +76,8 @@ class Engine:
     def reload(self, rules: RuleSet, now_ms: int) -> list[Transition]:
         """Go on with other rules.
 
-        An alarm whose rule kept its shape (other thresholds, times, names) goes on under the new version; a life-safety
-        alarm that fires does so whatever its rule became, since a fire is not edited away. Others end visibly.
+        An alarm whose rule kept its shape (other thresholds, times, names) goes on under the new version. One that fires
+        and is latched or life-safety does so whatever its rule became: a fire is not edited away. Others end visibly.
         """
         self._use(rules)
         active = list(self._alarms.values())
@@ -135,6 +135,12 @@ class Engine:
             if due_ms is not None:
                 transitions += self._take(step(alarm, Look(None, None, due_ms, now_ms), terms))
         return transitions
+
+    def clock_stepped(self, step_ms: int) -> None:
+        """Our own clock was set, by so much: what waits goes on waiting as long as it would have."""
+        for alarm in list(self._alarms.values()):
+            if alarm.wake_at_ms is not None:
+                self._keep(stepped(alarm, step_ms))
 
     def next_wake_ms(self) -> int | None:
         """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
@@ -288,8 +294,8 @@ def _by_kind(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
 
 
 def _goes_on(alarm: Alarm, rule: Rule) -> bool:
-    is_fire = alarm.life_safety and alarm.state is AlarmState.FIRING
-    return alarm.rule_shape in {rule.shape, ""} or is_fire
+    is_kept = alarm.state is AlarmState.FIRING and (alarm.life_safety or alarm.latched)
+    return alarm.rule_shape in {rule.shape, ""} or is_kept
 
 
 def _under(rule: Rule, alarm: Alarm, now_ms: int) -> Transition:

@@ -106,7 +106,7 @@ class Site:
             windows.load(shard, offset, body)
         windows.replay(self.writer.blocks_after(min(windows.offsets)))
         engine = Engine(self.rules)
-        engine.restore(start.alarms)
+        engine.restore([*start.alarms, *start.resolved])
         book = CaseBook("Asia/Shanghai", start.events, start.counters)
         self.judge = Judge(
             self.rules, engine, book, windows, self.clock, self.bounds, lambda one: self.writer.alarm(one) is not None
@@ -156,7 +156,7 @@ def make_site(tmp_path: Path, rules: RuleSet) -> Iterator[Callable[..., Site]]:
     """Sites in folders of their own, closed at the end."""
     made: list[Site] = []
 
-    def make(name: str = "data", **options: Any) -> Site:
+    def make(name: str = "data", rules: RuleSet = rules, **options: Any) -> Site:
         made.append(Site(tmp_path / name, rules, **options))
         return made[-1]
 
