@@ -8,6 +8,7 @@ but this module may know their shape.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 
 from gridwarden.errors import ConfigError
@@ -60,3 +61,13 @@ def at_level(code: str, level: Level) -> str:
 def within(code: str, scope: str) -> bool:
     """Whether the area ``code`` lies in ``scope`` (or is it). ``""`` as scope is everywhere."""
     return code.startswith(scope)
+
+
+def common(codes: Iterable[str]) -> str:
+    """The smallest area that holds all of these; ``""`` where no single one does. What is not placed does not count."""
+    placed = {code for code in codes if code}
+    for level in reversed(Level):
+        ancestors = {at_level(code, level) for code in placed}
+        if len(ancestors) == 1 and "" not in ancestors:
+            return ancestors.pop()
+    return ""

@@ -156,6 +156,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
+PLATFORM = "platform"
+"""What rules are about that look at no device: gateways, brokers, this system itself."""
+
+
 def guess_kind(names: set[str]) -> str:
     """The one kind whose own fields best match ``names``; ``""`` where none or more than one does.
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
 from rules import inhibit
+from rules.absence import WrittenAbsence, make_absence
 from rules.rule import Head, RuleSet, make_rule
 from rules.written import MAX_RULES, WrittenHead, WrittenRule, WrittenRules
 
@@ -26,7 +27,10 @@ PACKS = Path(__file__).parent / "packs"
 TEST_SUFFIX = ".test.yaml"
 """Ending of the files that test rules; they are not rules themselves."""
 _Make = Callable[[str, Any], Head]
-_TYPES: dict[str, tuple[type[WrittenHead], _Make]] = {"rules": (WrittenRule, make_rule)}
+_TYPES: dict[str, tuple[type[WrittenHead], _Make]] = {
+    "rules": (WrittenRule, make_rule),
+    "absences": (WrittenAbsence, make_absence),
+}
 """The lists of a rule file: how what is in one is written, and what makes a rule of it."""
 
 

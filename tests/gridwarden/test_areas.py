@@ -42,3 +42,15 @@ def test_within_the_edges() -> None:
     assert not areas.within("", "3301")
     assert areas.within("330106", "")
     assert not areas.within("330107", "330106")
+
+
+@pytest.mark.parametrize(
+    ("codes", "area"),
+    [
+        ([], ""), (["", ""], ""), (PATH, "3301"), ([PATH[-1], ""], PATH[-1]), (["3301", "3302"], ""),
+        (["330106003012001", "330106003012002P001"], "330106003012"), (["330106", "330106003"], "330106"),
+    ],
+    ids=["nothing", "not placed", "a path", "one placed", "two cities", "two grids", "an area and its part"],
+)  # fmt: skip
+def test_common(codes: list[str], area: str) -> None:
+    assert areas.common(codes) == area
