@@ -19,6 +19,9 @@ setWorkerUrl(workerUrl);
 
 const CHANGES_EVERY_MS = 1000;
 const PULSE_EVERY_MS = 500;
+/** Without a graphics card each turn of the ring draws the whole map anew for as long: then the ring stands still. */
+const SLOW_FRAME_MS = 150;
+const SLOW_FRAMES = 3;
 const FIT = { padding: 24, maxZoom: 17, duration: 0 };
 const NEAR_ZOOM = 16.5;
 /** Devices at one place that are told by name when it is clicked. */
@@ -50,7 +53,8 @@ export class DistrictMap {
   readonly library: LibreMap;
   #devices = new Coalescer<number>(CHANGES_EVERY_MS, (batch) => this.#ranksChanged(batch));
   #events = new Coalescer<EventFeature | null>(CHANGES_EVERY_MS, (batch) => this.#eventsChanged(batch));
-  #heldEvents = new Set<string>();
+  /** What is drawn, and whether somebody has acknowledged it. */
+  #heldEvents = new Map<string, boolean>();
   #pulse: ReturnType<typeof setInterval> | null = null;
   #hovered: string | number | undefined;
   #chosen: string | null = null;
@@ -145,11 +149,17 @@ export class DistrictMap {
     if (!this.#removed) this.#then(() => this.#paint('event-ring', 'circle-stroke-opacity', 1));
     if (!on) return;
     let shown = true;
+    let slow = 0;
     this.#pulse = setInterval(() => {
-      // A hidden tab draws nothing, and without events there is nothing to draw anew.
-      if (document.hidden || this.#heldEvents.size === 0) return;
+      // A hidden tab draws nothing, and where all is acknowledged there is nothing to draw anew.
+      if (document.hidden || ![...this.#heldEvents.values()].includes(false)) return;
       shown = !shown;
+      const changedMs = performance.now();
       this.#then(() => this.#paint('event-ring', 'circle-stroke-opacity', shown ? 1 : 0.15));
+      afterFrames(2, () => {
+        slow = performance.now() - changedMs > SLOW_FRAME_MS ? slow + 1 : 0;
+        if (slow === SLOW_FRAMES) this.pulse(false);
+      });
     }, PULSE_EVERY_MS);
   }
 
@@ -183,7 +193,7 @@ export class DistrictMap {
   #eventsChanged(batch: ReadonlyMap<string, EventFeature | null>): void {
     const remove = [...batch.keys()].filter((id) => this.#heldEvents.delete(id));
     const add = [...batch.values()].filter((feature) => feature !== null);
-    for (const feature of add) this.#heldEvents.add(feature.properties.id);
+    for (const { properties } of add) this.#heldEvents.set(properties.id, !properties.unacknowledged);
     // What is added anew takes the place of what is removed under the same id.
     void this.#source('events').updateData({ remove, add });
   }
@@ -253,6 +263,10 @@ export class DistrictMap {
     if (id !== undefined) this.library.setFeatureState({ source: 'areas', id }, { hovered: true });
     this.#hovered = id;
   }
+}
+
+function afterFrames(frames: number, act: () => void): void {
+  requestAnimationFrame(() => (frames > 1 ? afterFrames(frames - 1, act) : act()));
 }
 
 function point(coordinates: Position, properties: Record<string, unknown>): GeoJSON.Feature<Point> {
