@@ -40,8 +40,8 @@ SUM_UP = re.compile(
     + re.escape(SUM) + r' \|> to\(bucket: "([^"]*)", .*\)\n \|> group\(\) \|> count\(column: "count"\)'
 )  # fmt: skip
 SUMMED = re.compile(
-    r'data = from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
-    r' \|> filter\(fn: \(r\) => r._measurement == "sums" and r.device == "(?P<device>[^"]*)" and r.of == "(?P<of>\w+)"\)\n'
+    r'from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
+    r' \|> filter\(fn: \(r\) => r._measurement == "sums" and r.device == "(?P<device>[^"]*)" and r.of == "(?P<of>\w+)" and '
 )
 NUMERIC = {name for name, field in FIELDS.items() if field.type in NUMBERS}
 DATATYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
