@@ -22,9 +22,18 @@ _GEOJSON = "application/geo+json"
 
 
 @router.get("/areas")
-def areas(asker: Asker, services: Given) -> dict[str, Any]:
-    """The areas the asker may see."""
-    return {"areas": [wire.area_of(area) for area in services.office.areas(scopes(asker))]}
+def areas(request: Request, asker: Asker, services: Given) -> Response:
+    """The areas the asker may see; kept by the browser."""
+    seen = scopes(asker)
+    mark = etag.registry_etag(services.office.version(), services.epoch, seen)
+    if etag.is_known(request, mark):
+        return etag.not_modified(mark)
+    body = services.shelf.get(("areas", *seen), mark, lambda: [_areas(services.office, seen)])
+    return packed.answer(request, body, "application/json", etag.headers(mark))
+
+
+def _areas(office: Office, seen: list[str]) -> bytes:
+    return to_json({"areas": [wire.area_of(area) for area in office.areas(seen)]})
 
 
 @router.get("/areas/geometry")

@@ -59,8 +59,8 @@ async def test_outlines_of_many_pages(site: Site, tmp_path: Path) -> None:
 async def test_outlines_and_base_map_are_packed_once_for_who_takes_it(site: Site, tmp_path: Path) -> None:
     outlined(site, tmp_path, *(f"{WEST}{number:03d}" for number in range(1, 251)))
     async with site.client("viewer") as client, site.client("west-viewer") as west:
-        for path in ("geometry", "basemap"):
-            address = f"/api/v1/{'areas/geometry' if path == 'geometry' else path}"
+        for path in ("areas", "areas/geometry", "basemap"):
+            address = f"/api/v1/{path}"
             packed = await client.get(address)
             plain = await client.get(address, headers={"accept-encoding": "identity"})
             assert packed.headers["content-encoding"] == "gzip"
@@ -69,8 +69,13 @@ async def test_outlines_and_base_map_are_packed_once_for_who_takes_it(site: Site
             assert int(plain.headers["content-length"]) == len(plain.content)
             assert packed.content == plain.content
             assert packed.headers["etag"] == plain.headers["etag"]
+            again = await client.get(address, headers={"if-none-match": packed.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        assert len((await west.get("/api/v1/areas")).json()["areas"]) < len(
+            (await client.get("/api/v1/areas")).json()["areas"]
+        )
         await west.get("/api/v1/areas/geometry")
-        assert len(site.services.shelf) == 3  # the outlines of each, and one base map for both
+        assert len(site.services.shelf) == 5  # areas and outlines of each, and one base map for both
 
 
 async def test_the_base_map(site: Site, tmp_path: Path) -> None:
