@@ -16,6 +16,9 @@ from pydantic_core import to_json
 from api.services import Given, Services
 from gridwarden.access import Role
 from gridwarden.errors import ConfigError, NotFound, Unavailable
+from gridwarden.history import History
+from gridwarden.history.duckdb import DuckDBHistory
+from gridwarden.history.snapshots import Snapshot
 from gridwarden.office.accounts import User
 from gridwarden.office.basemap import import_basemap
 from gridwarden.office.coordinates import Crs
@@ -90,6 +93,37 @@ def _take(order: ImportOrder, services: Services, progress: Progress) -> ImportR
         services.office, order.what, order.path, mapping=order.mapping, crs=order.crs, encoding=order.encoding,
         dry_run=order.dry_run, progress=progress,
     )  # fmt: skip
+
+
+class SnapshotOrder(BaseModel):
+    """A part of the history to freeze for a command that reads it by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+    kinds: list[str]
+    from_ms: int
+    to_ms: int
+
+
+@router.post("/history/snapshot")
+async def snapshot_history(order: SnapshotOrder, services: Given) -> StreamingResponse:
+    """One JSON line when it is done, ``{"directory"}`` or ``{"error"}``; whoever asked removes the directory."""
+    return StreamingResponse(_snapshot(order, services), media_type="application/x-ndjson")
+
+
+async def _snapshot(order: SnapshotOrder, services: Services) -> AsyncIterator[bytes]:
+    try:
+        frozen = await asyncio.to_thread(_freeze, services.history, order)
+    except Unavailable as error:
+        yield to_json({"error": str(error)}) + b"\n"
+    else:
+        yield to_json({"directory": str(frozen.directory.absolute())}) + b"\n"
+
+
+def _freeze(history: History, order: SnapshotOrder) -> Snapshot:
+    if isinstance(history, DuckDBHistory):
+        return history.snapshot(order.kinds, order.from_ms, order.to_ms)
+    history.offset()  # one that could not be opened says why
+    raise Unavailable('only the embedded history ([history] kind = "duckdb") can be read as a whole')
 
 
 @router.get("/users")

@@ -26,6 +26,7 @@ TESTED_WITH = {
     "tests/gridwarden/test_broker_embedded.py": [
         f"gridwarden/broker/{name}.py" for name in ("child", "probe", "stream")
     ],
+    "tests/gridwarden/cli/test_backtest.py": ["gridwarden/cli/backtest_work.py"],
     "tests/gridwarden/cli/test_main.py": [
         "gridwarden/cli/play.py",
         "gridwarden/cli/local.py",

@@ -6,14 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 from pydantic_core import from_json, to_json
 
+from gridwarden.history import snapshots
+from gridwarden.history.influxdb import InfluxHistory
+from gridwarden.model import Reading
 from gridwarden.office.basemap import FILE_NAME
+from gridwarden.web.absent import AbsentHistory
 from gridwarden.web.service import _local
-from tests.api.conftest import Site, serving
+from tests.api.conftest import NOW_MS, Site, serving
 
 REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "/import", {"what": "areas", "path": "/etc/hostname"}),
@@ -22,6 +27,7 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("PUT", "/users/admin/password", {"password": "correct horse battery"}),
     ("DELETE", "/users/admin", None),
     ("POST", "/users/admin/tokens", {"name": "x"}),
+    ("POST", "/history/snapshot", {"kinds": ["smoke"], "from_ms": 0, "to_ms": 1}),
     ("GET", "/nothing", None),
 ]
 
@@ -108,6 +114,30 @@ async def test_an_import_that_cannot_be_done(owner: httpx.AsyncClient, tmp_path:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
-async def lines(owner: httpx.AsyncClient, order: dict[str, Any]) -> list[dict[str, Any]]:
-    answer = await owner.post("/import", json=order)
+FREEZE = {"kinds": ["smoke"], "from_ms": NOW_MS, "to_ms": NOW_MS + 1000}
+
+
+async def test_a_part_of_the_history_is_frozen_for_a_command(site: Site, owner: httpx.AsyncClient) -> None:
+    reading = Reading("SMK-1", "smoke", "gw1", NOW_MS, NOW_MS, 1, 1, True, {"state": "normal"})
+    site.services.history.append([reading], 1, NOW_MS)
+    (line,) = await lines(owner, FREEZE, "/history/snapshot")
+    frozen = snapshots.load(Path(line["directory"]))
+    assert frozen.directory.is_absolute()
+    assert (frozen.rows, frozen.from_ms, frozen.to_ms) == (1, NOW_MS, NOW_MS + 1000)
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [(AbsentHistory("the disk is gone"), "the disk is gone"), (Mock(spec=InfluxHistory), "embedded")],
+)
+async def test_a_history_that_cannot_be_frozen_says_why(
+    site: Site, owner: httpx.AsyncClient, history: Any, reason: str
+) -> None:
+    site.services.history = history
+    (line,) = await lines(owner, FREEZE, "/history/snapshot")
+    assert reason in line["error"]
+
+
+async def lines(owner: httpx.AsyncClient, order: dict[str, Any], path: str = "/import") -> list[dict[str, Any]]:
+    answer = await owner.post(path, json=order)
     return [from_json(line) for line in answer.text.splitlines()]

@@ -1,0 +1,108 @@
+"""The work behind ``gridwarden rules backtest``: it gets a part of the history and judges it in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.progress import Progress, TaskID
+
+from gridwarden.app import Installation
+from gridwarden.cli.local import api
+from gridwarden.cli.output import bar, busy
+from gridwarden.clock import rfc3339
+from gridwarden.errors import ConfigError, Unavailable
+from gridwarden.history import snapshots
+from gridwarden.history.past import Past
+from gridwarden.history.snapshots import Snapshot
+from gridwarden.model import Device
+from gridwarden.office.snapshot import read_registry
+from rules.backtest import Backtest, fields_of
+from rules.episodes import Collector
+from rules.readings import Texts
+from rules.rule import RuleSet
+from rules.trial import Extent, Result, trial
+
+_POLITE = 10
+"""How much the work gives way to an instance that runs on the same machine (as ``nice`` counts)."""
+
+
+async def backtest(here: Installation, rule_sets: Sequence[RuleSet], interval: tuple[int, int]) -> Result:
+    """Judge the interval by the first rule set, and for comparison by the second if there is one.
+
+    Raises:
+        ConfigError: there is nothing to try, or nothing to try it on.
+        Unavailable: the history cannot be had.
+    """
+    fields = fields_of(rule_sets)
+    if not fields:
+        raise ConfigError(
+            "no enabled rule among them looks at a single device: there is nothing to try", place="--rules"
+        )
+    snapshot = await _snapshot(here, sorted(fields), interval)
+    stop = threading.Event()
+    try:
+        devices = read_registry(here.config.data / "office.db").devices
+        return await asyncio.to_thread(_judge, snapshot, rule_sets, fields, devices, stop)
+    finally:
+        stop.set()
+        snapshot.remove()
+
+
+async def _snapshot(here: Installation, kinds: list[str], interval: tuple[int, int]) -> Snapshot:
+    """Ask whoever has the history open, which may be ourselves; it is not held any longer than this takes."""
+    from_ms, to_ms = interval
+    order = {"kinds": kinds, "from_ms": from_ms, "to_ms": to_ms}
+    with busy("looking through the history"):
+        async with api(here, existing=True) as to:
+            async for line in to.lines("/local/history/snapshot", order):
+                if "error" in line:
+                    raise Unavailable(line["error"])
+                return snapshots.load(Path(line["directory"]))
+    raise Unavailable("the instance ended before the history was there; try again")
+
+
+def _judge(
+    snapshot: Snapshot, rule_sets: Sequence[RuleSet], fields: Mapping[str, Sequence[str]], devices: Mapping[str, Device],
+    stop: threading.Event,
+) -> Result:  # fmt: skip
+    os.nice(_POLITE)  # of this thread alone, which ends with the work
+    past = Past(snapshot, fields)
+    texts = Texts(past.codes, past.gateways)
+    told_to = [Collector() for _ in rule_sets]
+    tests = [
+        Backtest(rules, devices, texts, collector.hear) for rules, collector in zip(rule_sets, told_to, strict=True)
+    ]
+    with bar("judging the past") as progress:
+        task = progress.add_task("", total=max(past.rows, 1), note="")
+        readings, device_days = _take(past, tests, stop, progress, task)
+    past.close()
+    if not readings:
+        between = f"between {rfc3339(snapshot.from_ms)} and {rfc3339(snapshot.to_ms)}"
+        raise ConfigError(
+            f"the history holds no reading of {', '.join(sorted(fields))} {between}", place="--from, --to"
+        )
+    extent = Extent(snapshot.from_ms, snapshot.to_ms, snapshot.complete_until_ms, readings, device_days)
+    for test in tests:
+        test.finish(extent.end_ms)
+    trials = [trial(rules, collector.episodes(), extent) for rules, collector in zip(rule_sets, told_to, strict=True)]
+    return Result(extent, *trials)
+
+
+def _take(
+    past: Past, tests: Sequence[Backtest], stop: threading.Event, progress: Progress, task: TaskID
+) -> tuple[int, dict[str, int]]:
+    """Show all chunks to all tests; readings, and per kind the days on which devices were heard."""
+    readings, device_days = 0, dict[str, int]()
+    for chunk in past.chunks():
+        if stop.is_set():
+            break
+        for test in tests:
+            test.take(chunk)
+        readings += len(chunk.occurred_at_ms)
+        device_days[chunk.kind] = device_days.get(chunk.kind, 0) + len(chunk.device_keys)
+        progress.update(task, completed=readings, note=f"{readings:,} readings")
+    return readings, device_days
