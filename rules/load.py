@@ -13,8 +13,9 @@ import yaml
 from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
-from rules import inhibit
+from rules import correlation, inhibit
 from rules.absence import WrittenAbsence, make_absence
+from rules.correlation import WrittenCorrelation, make_correlation
 from rules.rule import Head, RuleSet, make_rule
 from rules.written import MAX_RULES, WrittenHead, WrittenRule, WrittenRules
 
@@ -30,6 +31,7 @@ _Make = Callable[[str, Any], Head]
 _TYPES: dict[str, tuple[type[WrittenHead], _Make]] = {
     "rules": (WrittenRule, make_rule),
     "absences": (WrittenAbsence, make_absence),
+    "correlations": (WrittenCorrelation, make_correlation),
 }
 """The lists of a rule file: how what is in one is written, and what makes a rule of it."""
 
@@ -49,6 +51,7 @@ def load(paths: Iterable[Path], *, shipped_packs: bool = False) -> RuleSet:
     if len(rules) > MAX_RULES:
         raise ConfigError(f"{len(rules)} rules; at most {MAX_RULES} are loaded")
     inhibit.check(rules.values())
+    correlation.check(rules.values())
     return RuleSet(tuple(rules.values()))
 
 

@@ -274,10 +274,11 @@ class WrittenRules(Written):
     kind: Literal[(*KINDS, PLATFORM)]  # type: ignore[valid-type]
     rules: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
     absences: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
+    correlations: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
 
     @model_validator(mode="after")
     def _has_rules(self) -> WrittenRules:
-        if not self.rules and not self.absences:
+        if not (self.rules or self.absences or self.correlations):
             raise ValueError("there is no rule in it")
         if self.kind == PLATFORM and self.rules:
             raise ValueError(f"rules: look at devices; kind {PLATFORM} has none")
