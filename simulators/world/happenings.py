@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from random import Random
 
 from gridwarden.model import Device, Value
-from simulators.behaviour import INCIDENTS, Spell, car, top_floor
+from simulators.behaviour import Spell, car, top_floor
+from simulators.incidents import INCIDENTS
 from simulators.world.truth import Truth
 
 Rules = tuple[str, ...]
@@ -46,7 +47,7 @@ def _part(
 
 
 def _incident(name: str, *, found: Rules = (), allowed: Rules = (), absent: Rules = ()) -> Happening:
-    """One of :data:`simulators.behaviour.INCIDENTS`, on each device by itself."""
+    """One of :data:`simulators.incidents.INCIDENTS`, on each device by itself."""
 
     def happen(rng: Random, devices: Sequence[Device], at_ms: int) -> list[Part]:
         parts = []
