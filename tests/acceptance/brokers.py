@@ -47,7 +47,7 @@ LONG = frozenset({"mosquitto-5", "mosquitto-password-3.1.1", "mosquitto-tls-3.1.
 
 
 def each_site(*short: str) -> pytest.MarkDecorator:
-    """A test at each site; the first time round only at ``short``, or else at all but :data:`LONG`."""
+    """A test at each site: always at ``short`` (or else at all but :data:`LONG`), at the others in the long form."""
     in_long_form = {name for name in SITES if name not in short} if short else LONG
     cases = [pytest.param(name, marks=pytest.mark.long if name in in_long_form else ()) for name in SITES]
     return pytest.mark.parametrize("site", cases, indirect=True)
