@@ -40,7 +40,7 @@ def test_after_is_a_time_or_intervals_or_both(text: str, after: After) -> None:
     "text", ["", "0s", "0 intervals", "three intervals", "2 intervals+1h", "101 intervals", "31d", "-1h", 3, None]
 )
 def test_any_other_after_is_refused(text: object) -> None:
-    with pytest.raises(ConfigError, match="rule smoke.silent: after"):
+    with pytest.raises(ConfigError, match=r"rule smoke\.silent: after"):
         absence(after=text)
 
 
