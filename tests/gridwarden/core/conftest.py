@@ -102,15 +102,16 @@ class Site:
         self.writer = Writer(self.data)
         start = self.start = self.writer.start()
         windows = Windows()
+        windows.rated = self.rules.rated
         for shard, offset, body in self.writer.shards():
             windows.load(shard, offset, body)
         windows.replay(self.writer.blocks_after(min(windows.offsets)))
         engine = Engine(self.rules)
-        engine.restore([*start.alarms, *start.resolved])
         book = CaseBook("Asia/Shanghai", start.events, start.counters)
         self.judge = Judge(
             self.rules, engine, book, windows, self.clock, self.bounds, lambda one: self.writer.alarm(one) is not None
         )
+        self.judge.restore([*start.alarms, *start.resolved], start.remembered)
         self.judge.devices = self.devices
 
     def restart(self) -> None:

@@ -139,7 +139,7 @@ COMES: dict[str, Callable[[Story, float], None]] = {
 }
 
 
-def outcome(before: Alarm | None, after: Alarm | None, ended: list[Alarm]) -> str:  # noqa: PLR0911 - one line a case
+def outcome(before: Alarm | None, after: Alarm | None, ended: list[Alarm]) -> str:
     """What happened, in the words of the guide."""
     if before is None or (after is not None and after.alarm_id != before.alarm_id):
         return f"{after.state} begins" if after else "—"
