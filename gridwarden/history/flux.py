@@ -18,34 +18,18 @@ _WITH_NS = "|> map(fn: (r) => ({r with ns: int(v: r._time)}))"
 SUMS = "sums"
 """The measurement of sums; the field that was summed up is the tag ``of``."""
 AGGREGATES = {
-    "min": "min",
-    "max": "max",
-    "sum": "sum",
-    "count": "sum",
-    "last": "last",
-    "last_ms": "last",
-    "tied": "last",
+    "count": "|> count()",
+    "min": "|> min()",
+    "max": "|> max()",
+    "sum": "|> sum()",
+    "last": "|> last()",
+    "last_ms": "|> last() |> map(fn: (r) => ({r with _value: int(v: r._time) / 1000000}))",
+    "tied": '|> tail(n: 2) |> elapsed(unit: 1ns, columnName: "apart") |> filter(fn: (r) => r.apart < 1000000) |> count()',
 }
-"""The fields of a sum, and how those of several windows become one."""
-SUM = """\
- |> reduce(
-  identity: {min: 0.0, max: 0.0, sum: 0.0, count: 0, last: 0.0, last_ms: -1, tied: 0},
-  fn: (r, accumulator) => {
-   ms = int(v: r._time) / 1000000
-   return {
-    min: if accumulator.count == 0 or r._value < accumulator.min then r._value else accumulator.min,
-    max: if accumulator.count == 0 or r._value > accumulator.max then r._value else accumulator.max,
-    sum: accumulator.sum + r._value,
-    count: accumulator.count + 1,
-    last: if ms > accumulator.last_ms then r._value else accumulator.last,
-    last_ms: if ms > accumulator.last_ms then ms else accumulator.last_ms,
-    tied: if ms > accumulator.last_ms then 1 else if ms == accumulator.last_ms then accumulator.tied + 1 else accumulator.tied
-   }
-  }
- )
- |> map(fn: (r) => ({r with _time: r._start, _measurement: "sums", of: r._field}))
-"""
-"""One row for each series: ``tied`` is the number of values in the last millisecond, whose order only we know."""
+"""The fields of a sum, and how they are worked out. ``tied`` is there if the last millisecond may have several values, whose
+order only we know. InfluxDB's storage does nearly all of it; ``reduce``, which could do it at once, takes 26 µs a value."""
+_TOGETHER = {"count": "sum", "sum": "sum", "min": "min", "max": "max"}
+"""How several windows become one; of all others the last counts."""
 
 
 def rfc3339(at_ms: int) -> str:
@@ -76,14 +60,14 @@ def counts(bucket: str, to_ms: int = LATEST_MS) -> str:
     return f'{_from(bucket, 0, to_ms)} |> filter(fn: (r) => {both} and (r._field == "{DELAY}")) |> count()'
 
 
-def sum_up(bucket: str, into: str, start_ms: int, stop_ms: int) -> str:
-    """Sum up every numeric field of each device over one window, and tell how many sums were written."""
+def sum_up(bucket: str, into: str, aggregate: str, start_ms: int, stop_ms: int) -> str:
+    """Store one aggregate of every numeric field of each device over one window, and tell how many were stored."""
     names = " or ".join(f'r._field == "{name}"' for name, field in FIELDS.items() if field.type in NUMBERS)
-    fields = ", ".join(f"{name}: r.{name}" for name in AGGREGATES)
     return (
-        f'{_from(bucket, start_ms, stop_ms)} |> filter(fn: (r) => r._measurement == "{ENTITLED}" and ({names}))\n{SUM}'
-        f' |> to(bucket: "{into}", tagColumns: ["device", "kind", "of"], fieldFn: (r) => ({{{fields}}}))\n'
-        ' |> group() |> count(column: "count")'
+        f'{_from(bucket, start_ms, stop_ms)} |> filter(fn: (r) => r._measurement == "{ENTITLED}" and ({names}))'
+        f' {AGGREGATES[aggregate]} |> duplicate(column: "_field", as: "of") |> duplicate(column: "_start", as: "_time")'
+        f' |> set(key: "_measurement", value: "{SUMS}") |> set(key: "_field", value: "{aggregate}")'
+        f' |> to(bucket: "{into}", tagColumns: ["device", "kind", "of"]) |> group() |> count()'
     )
 
 
@@ -93,9 +77,9 @@ def summed(bucket: str, device_id: str, field: str, from_ms: int, to_ms: int, st
     # Each from its own source: only then does InfluxDB's storage work it out, fifty times faster than Flux does.
     return "\n".join(
         f'{_from(bucket, from_ms, to_ms)} |> filter(fn: (r) => {where} and r._field == "{name}")'
-        f' |> aggregateWindow(every: {step_ms}ms, fn: {function}, createEmpty: false, timeSrc: "_start")'
+        f' |> aggregateWindow(every: {step_ms}ms, fn: {_TOGETHER.get(name, "last")}, createEmpty: false, timeSrc: "_start")'
         f' {_WITH_NS} |> yield(name: "{name}")'
-        for name, function in AGGREGATES.items()
+        for name in AGGREGATES
     )
 
 

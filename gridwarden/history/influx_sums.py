@@ -1,4 +1,4 @@
-"""Sums of five minutes in a bucket of their own: what long charts are drawn from. InfluxDB works them out, on our word.
+"""Sums of hours in a bucket of their own: what long charts are drawn from. InfluxDB works them out, on our word.
 
 A window is summed up when it is old, and again when a reading comes late. Which windows may be trusted is written in
 our books, with the offset, so that an answer is the same with sums and without. See docs/adr/0007-influxdb-sums.md.
@@ -18,11 +18,11 @@ from gridwarden.history.influx_client import Connection
 from gridwarden.history.points import NS_PER_MS, untag
 from gridwarden.history.steps import Sum
 
-WINDOW_MS = 300_000
+WINDOW_MS = 3_600_000
 STALE_LIMIT = 10_000
 """Windows to do again that are worth a list. With more, everything since the first of them is done again."""
-AT_ONCE = 5_000
-"""Windows of one sealing: seventeen days, so that housekeeping comes round to its other work."""
+AT_ONCE = 500
+"""Windows of one sealing: three weeks, so that housekeeping comes round to its other work."""
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +40,7 @@ class Sums:
     def __init__(
         self, connection: Connection, books: Books, writing: threading.Lock, bucket: str, keep_days: int
     ) -> None:
-        self.bucket = f"{bucket}_5m"
+        self.bucket = f"{bucket}_1h"
         self._connection = connection
         self._books = books
         self._writing = writing
@@ -126,12 +126,18 @@ class Sums:
             self._touched.discard(start_ms)
             until_ms = max(page.summed_until_ms, start_ms + WINDOW_MS)
             self._books.turn(summed_until_ms=until_ms, stale=tuple(sorted({*page.stale, start_ms})))
-        text = flux.sum_up(self._readings, self.bucket, start_ms, start_ms + WINDOW_MS)
-        written: int = sum(row["count"] for row in self._connection.query_patiently(text))
+        written = self._store("count", start_ms)
+        for aggregate in (name for name in flux.AGGREGATES if written and name != "count"):
+            self._store(aggregate, start_ms)
         with self._writing:
             if start_ms not in self._touched:
                 self._books.turn(stale=tuple(one for one in self._books.page.stale if one != start_ms))
         return SealReport(before.rows + written, before.files + 1)
+
+    def _store(self, aggregate: str, start_ms: int) -> int:
+        """One aggregate at a time: each takes a moment, all together might take longer than is waited for."""
+        text = flux.sum_up(self._readings, self.bucket, aggregate, start_ms, start_ms + WINDOW_MS)
+        return sum(row["_value"] for row in self._connection.query_patiently(text))
 
     def trusted(self, from_ms: int, to_ms: int, step_ms: int) -> tuple[int, int]:
         """The part of an interval that sums answer; an empty one at its beginning if none."""

@@ -21,8 +21,8 @@ class Sum:
     count: int
     last: float
     last_ms: int
-    tied: int
-    """Values in the millisecond of the last one; with more than one, ``last`` is any of them."""
+    tied: int = 0
+    """Not 0: the millisecond of the last value may have several, and ``last`` is any of them."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Steps:
         step.total += one.sum
         step.count += one.count
         if one.last_ms > step.last_ms:
-            step.last_ms, step.last, step.unsure = one.last_ms, {}, one.tied > 1
+            step.last_ms, step.last, step.unsure = one.last_ms, {}, one.tied > 0
         elif one.last_ms == step.last_ms:
             step.unsure = True
         if one.last_ms == step.last_ms:

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from gridwarden.history.flux import AGGREGATES, SUM
+from gridwarden.history.flux import AGGREGATES
 from gridwarden.history.points import FIELDS, NUMBERS
 
 TOKEN = "the-token"
@@ -36,9 +36,11 @@ QUERY = re.compile(
 )
 PARTIAL = "failure writing points to database: partial write"
 SUM_UP = re.compile(
-    r'from\(bucket: "([^"]*)"\) \|> range\(start: (\S+), stop: (\S+)\) \|> filter\(.*\)\n'
-    + re.escape(SUM) + r' \|> to\(bucket: "([^"]*)", .*\)\n \|> group\(\) \|> count\(column: "count"\)'
-)  # fmt: skip
+    r'from\(bucket: "([^"]*)"\) \|> range\(start: (\S+), stop: (\S+)\) \|> filter\(fn: \(r\) => r._measurement == "readings" .*\)'
+    r' (.*?) \|> duplicate\(column: "_field", as: "of"\) \|> duplicate\(column: "_start", as: "_time"\)'
+    r' \|> set\(key: "_measurement", value: "sums"\) \|> set\(key: "_field", value: "(\w+)"\)'
+    r' \|> to\(bucket: "([^"]*)", tagColumns: \["device", "kind", "of"\]\) \|> group\(\) \|> count\(\)'
+)
 SUMMED = re.compile(
     r'from\(bucket: "(?P<bucket>[^"]*)"\) \|> range\(start: (?P<start>\S+), stop: (?P<stop>\S+)\)'
     r' \|> filter\(fn: \(r\) => r._measurement == "sums" and r.device == "(?P<device>[^"]*)" and r.of == "(?P<of>\w+)" and '
@@ -126,8 +128,9 @@ class StandIn:
     def query(self, text: str) -> str | None:
         """The answer as annotated CSV; none to what is not one of our queries."""
         if (summing := SUM_UP.fullmatch(text)) is not None:
-            bucket, start, stop, into = summing.groups()
-            return self.sum_up(bucket, into, start, stop)
+            bucket, start, stop, work, name, into = summing.groups()
+            assert AGGREGATES[name].endswith(work)  # the expression is greedy
+            return self.sum_up(bucket, into, name, nanoseconds(start), nanoseconds(stop))
         if (summed := SUMMED.match(text)) is not None:
             (step_ms,) = {int(found) for found in re.findall(r"every: (\d+)ms", text)}
             return self.summed(summed, step_ms)
@@ -152,18 +155,19 @@ class StandIn:
             tables = [(key, [(-1, len(rows))]) for key, rows in tables if rows]
         return answer([(key, rows) for key, rows in tables if rows])
 
-    def sum_up(self, bucket: str, into: str, start: str, stop: str) -> str:
-        """As ``flux.SUM`` says."""
+    def sum_up(self, bucket: str, into: str, name: str, start: int, stop: int) -> str:
+        """One of ``flux.AGGREGATES`` of every numeric field."""
         with self.lock:
             sums = self.sums.setdefault(into, {})
             written = 0
             for key, values in self.buckets.get(bucket, {}).items():
                 if key.measurement == "readings" and key.field in NUMERIC:
-                    found = sorted((t, v) for t, v in values.items() if nanoseconds(start) <= t < nanoseconds(stop))
-                    if found:
-                        sums.setdefault((key.device, key.kind, key.field), {})[nanoseconds(start)] = one_sum(found)
+                    found = sorted((t, v) for t, v in values.items() if start <= t < stop)
+                    if found and name in (one := one_sum(found)):
+                        of_series = sums.setdefault((key.device, key.kind, key.field), {})
+                        of_series.setdefault(start, {})[name] = one[name]
                         written += 1
-        return csv_of([("count", "long")], [(written,)]) if written else ""
+        return csv_of([("_value", "long")], [(written,)]) if written else ""
 
     def summed(self, asked: re.Match[str], step_ms: int) -> str:
         """As ``flux.summed`` says."""
@@ -178,8 +182,9 @@ class StandIn:
         out = ""
         for name in AGGREGATES:
             datatype = "long" if name in {"count", "last_ms", "tied"} else "double"
-            rows = [(kind, together.get(name, lambda found: found[-1])([one[name] for one in group]), max(at_ns, start))
-                    for (kind, at_ns), group in groups.items()]  # fmt: skip
+            merge = together.get(name, lambda found: found[-1])
+            rows = [(kind, merge([one[name] for one in group if name in one]), max(at_ns, start))
+                    for (kind, at_ns), group in groups.items() if any(name in one for one in group)]  # fmt: skip
             columns = [("kind", "string"), ("_value", datatype), ("ns", "long")]
             out += csv_of(columns, rows, name) if rows else ""
         return out
@@ -254,9 +259,9 @@ def one_sum(found: list[tuple[int, Any]]) -> dict[str, Any]:
     """Of values with their times in nanoseconds, in order."""
     values = [value for _, value in found]
     last_ms = found[-1][0] // 10**6
-    tied = [value for at_ns, value in found if at_ns // 10**6 == last_ms]
-    return {"min": min(values), "max": max(values), "sum": sum(values), "count": len(values), "last": tied[0],
-            "last_ms": last_ms, "tied": len(tied)}  # fmt: skip
+    tied = {"tied": 1} if len(found) > 1 and found[-1][0] - found[-2][0] < 10**6 else {}
+    return {"min": min(values), "max": max(values), "sum": sum(values), "count": len(values), "last": values[-1],
+            "last_ms": last_ms, **tied}  # fmt: skip
 
 
 def csv_of(columns: list[tuple[str, str]], rows: list[tuple[Any, ...]], result: str = "_result") -> str:

@@ -17,7 +17,7 @@ def test_no_name_breaks_out_of_its_quotation_marks() -> None:
 
 
 def test_only_numbers_are_summed_up() -> None:
-    text = flux.sum_up("b", "b_5m", 0, 300_000)
+    text = flux.sum_up("b", "b_1h", "min", 0, 3_600_000)
     assert 'r._field == "pressure_mpa"' in text
     assert 'r._field == "leak"' not in text
     assert "meta." not in text

@@ -63,7 +63,7 @@ def test_what_is_summed_up_needs_no_readings(server: StandIn, history: InfluxHis
     history.append(readings(), 1, 0)
     before = {step_ms: asked(history, step_ms) for step_ms in (WINDOW_MS, HOUR_MS, 24 * HOUR_MS)}
     report = history.seal(END_MS)
-    assert (report.files, report.rows) == (61, 60)  # the first empty window shows where the gap begins
+    assert (report.files, report.rows) == (6, 5)  # the first empty window shows where the gap begins
     forget_readings(server)
     for step_ms, answer in before.items():
         found = asked(history, step_ms)
@@ -83,7 +83,7 @@ def test_the_edges_of_an_interval_are_read(server: StandIn, history: InfluxHisto
     assert (after.t_ms, after.min, after.max, after.last, after.count) == (
         before.t_ms, before.min, before.max, before.last, before.count)  # fmt: skip
     forget_readings(server)
-    assert sum(asked(history, HOUR_MS, *edges).count) == 5 * 60 - 60 - 5  # all but the edges and the last hour
+    assert sum(asked(history, HOUR_MS, *edges).count) == 3 * 60  # all but the first hour and the last
 
 
 def test_a_late_reading_counts_at_once_and_is_summed_up_later(server: StandIn, history: InfluxHistory) -> None:
@@ -139,7 +139,7 @@ def test_a_sealing_that_fails_spoils_nothing(server: StandIn, history: InfluxHis
         history.seal(END_MS)
     assert server.faults == []
     assert asked(history).count == expected.count
-    assert history.seal(END_MS).files == 60
+    assert history.seal(END_MS).files == 6
     forget_readings(server)
     assert asked(history).count == expected.count
 
@@ -156,8 +156,8 @@ def test_sums_hold_after_a_restart_and_not_those_of_a_bucket_made_anew(server: S
     assert sum(asked(history).count) == 300
     server.buckets[RAW].update(readings_there)
     server.sums.clear()
-    del server.keeps_s["b_5m"]
-    assert history.seal(END_MS).files == 61
+    del server.keeps_s["b_1h"]
+    assert history.seal(END_MS).files == 6
     assert sum(asked(history).count) == 300
     history.close()
 
@@ -169,7 +169,7 @@ def test_without_a_bucket_for_sums_the_readings_answer(server: StandIn, history:
         for _ in range(2):
             assert history.seal(END_MS).files == 0
     assert [entry["event"][:22] for entry in logs] == ["history.not_summed_up:"]
-    assert "b_5m" in logs[0]["reason"]
+    assert "b_1h" in logs[0]["reason"]
     assert sum(asked(history).count) == 300
     assert history.retain(END_MS) == 0
 
@@ -192,9 +192,9 @@ def test_too_much_that_is_stale_is_summed_up_from_there_on(
 def test_one_sealing_goes_so_far_and_the_next_goes_on(
     server: StandIn, history: InfluxHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(influx_sums, "AT_ONCE", 40)
+    monkeypatch.setattr(influx_sums, "AT_ONCE", 4)
     history.append(readings(), 1, 0)
-    assert [history.seal(END_MS).files for _ in range(3)] == [40, 21, 0]
+    assert [history.seal(END_MS).files for _ in range(3)] == [4, 2, 0]
     forget_readings(server)
     assert sum(asked(history).count) == 300
 
@@ -205,4 +205,4 @@ def test_days_that_are_dropped_take_their_sums_along(server: StandIn, history: I
     history.seal(START_MS + 2 * day_ms)
     assert history.retain(START_MS + day_ms) == 1
     assert asked(history, day_ms, 0, START_MS + 2 * day_ms).max == [2.0]
-    assert [len(sums) for sums in server.sums["b_5m"].values()] == [1]
+    assert [len(sums) for sums in server.sums["b_1h"].values()] == [1]

@@ -24,11 +24,11 @@ def test_the_last_of_a_millisecond_is_told_by_rank() -> None:
 def test_sums_and_values_of_one_step_are_one() -> None:
     steps = Steps(10)
     steps.add(("a", 19_000_000), 7.0)
-    steps.add_sum(Sum("a", 10, min=1.0, max=4.0, sum=10.0, count=4, last=2.0, last_ms=15, tied=2))
+    steps.add_sum(Sum("a", 10, min=1.0, max=4.0, sum=10.0, count=4, last=2.0, last_ms=15, tied=1))
     assert steps.unsure_ms() == []  # a later value is the last
-    steps.add_sum(Sum("a", 20, min=1.0, max=4.0, sum=10.0, count=4, last=2.0, last_ms=25, tied=1))
-    steps.add_sum(Sum("b", 20, min=0.0, max=1.0, sum=2.0, count=2, last=1.0, last_ms=25, tied=1))
-    steps.add_sum(Sum("a", 30, min=1.0, max=1.0, sum=2.0, count=2, last=1.0, last_ms=31, tied=2))
+    steps.add_sum(Sum("a", 20, min=1.0, max=4.0, sum=10.0, count=4, last=2.0, last_ms=25, tied=0))
+    steps.add_sum(Sum("b", 20, min=0.0, max=1.0, sum=2.0, count=2, last=1.0, last_ms=25, tied=0))
+    steps.add_sum(Sum("a", 30, min=1.0, max=1.0, sum=2.0, count=2, last=1.0, last_ms=31, tied=1))
     assert steps.unsure_ms() == [25, 31]
     steps.settle(25, {("a", 25_000_000): 2.0, ("b", 25_000_001): 1.0})
     steps.settle(31, {("a", 31_000_005): 1.0, ("a", 31_000_004): 9.0})
