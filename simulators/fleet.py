@@ -24,6 +24,8 @@ IN_FLIGHT = 2_000
 """Messages of all clients together that may be unacknowledged."""
 WINDOW = 50
 """And those of one connection, of many."""
+KEEPALIVE_S = 60
+"""Thousands of connections on a busy machine may be silent for longer than one alone."""
 _AT_ONCE = 32
 """Clients that connect at the same moment."""
 _FILES_BESIDES = 200
@@ -135,6 +137,8 @@ class Fleet:
 
     async def _connected(self, client: str, lane: str) -> Publisher:
         address = replace(self._address(client), client_id=f"{client}-{lane}")
-        publisher = await self._stack.enter_async_context(Publisher(address, window=self._window, account=self.account))
+        publisher = await self._stack.enter_async_context(
+            Publisher(address, window=self._window, account=self.account, keepalive_s=KEEPALIVE_S)
+        )
         self._publishers[client, lane] = publisher
         return publisher

@@ -15,12 +15,13 @@ from simulators.behaviour import TOP_FLOOR, Spell, Values, car
 _S, _MIN = 1_000, 60_000
 _ALARM_DBM = 0.15
 """Smoke density at which the made-up detector goes into alarm, dB/m."""
-_CHAMBER = ((0.3, "critical"), (0.1, "medium"), (0.0, "light"))
-"""Smoke density above which the chamber is called so, dB/m."""
 
 
 def smoke_fire(rng: Random, at_ms: int) -> Spell:
-    """Smoke rises for three minutes, stays, thins out; the detector alarms, then says it is over."""
+    """Smoke rises for three minutes, stays, thins out; the detector alarms, then says it is over.
+
+    Of its chamber it says nothing: how dirty that is a detector judges over days.
+    """
     peak_dbm, spell = rng.uniform(0.35, 0.6), Spell()
     alarmed = False
     for second in range(0, 780, 10):
@@ -29,13 +30,12 @@ def smoke_fire(rng: Random, at_ms: int) -> Spell:
         smoke_dbm = round(peak_dbm * rise * fall + rng.uniform(0, 0.01), 3)
         alarmed = alarmed or smoke_dbm >= _ALARM_DBM
         state = "alarm" if smoke_dbm >= _ALARM_DBM else "restore" if alarmed else "normal"
-        chamber = next(name for above, name in _CHAMBER if smoke_dbm >= above)
         temperature_c = round(23 + 40 * smoke_dbm, 1)
-        values: Values = {"state": state, "smoke_dbm": smoke_dbm, "chamber": chamber, "temperature_c": temperature_c}
+        values: Values = {"state": state, "smoke_dbm": smoke_dbm, "temperature_c": temperature_c}
         spell.append((at_ms + second * _S, values))
     return [
         *spell,
-        (at_ms + 840 * _S, {"state": "normal", "smoke_dbm": 0.02, "chamber": "normal", "temperature_c": 25.0}),
+        (at_ms + 840 * _S, {"state": "normal", "smoke_dbm": 0.02, "temperature_c": 25.0}),
     ]
 
 

@@ -81,15 +81,18 @@ class Publisher:
         patience_s: how long there may be no connection, or connections that break before anything is acknowledged,
             until :class:`BrokerUnavailable` is raised.
         account: the account to keep, if not one of its own.
+        keepalive_s: how long the connection may be silent.
     """
 
     def __init__(
-        self, address: Address, *, window: int = 200, patience_s: float = 60.0, account: Account | None = None
-    ) -> None:
+        self, address: Address, *, window: int = 200, patience_s: float = 60.0, account: Account | None = None,
+        keepalive_s: int = 15,
+    ) -> None:  # fmt: skip
         self.account = account or Account()
         self._address = address
         self._window = window
         self._patience_s = patience_s
+        self._keepalive_s = keepalive_s
         self._unacknowledged: dict[int, _Message] = {}
         self._sends: dict[int, asyncio.Task[None]] = {}
         self._next_unsent = 0
@@ -259,7 +262,7 @@ class Publisher:
         address = self._address
         client = aiomqtt.Client(
             address.host, address.port, identifier=address.client_id, username=address.username,
-            password=address.password, clean_session=True, max_inflight_messages=self._window, keepalive=15,
+            password=address.password, clean_session=True, max_inflight_messages=self._window, keepalive=self._keepalive_s,
         )  # fmt: skip
         client.pending_calls_threshold = self._window + 1
         return client

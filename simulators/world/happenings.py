@@ -20,8 +20,6 @@ _S, _MIN = 1_000, 60_000
 _FIRE: Rules = ("smoke.fire",)
 _ENTRAPMENT: Rules = ("lift.entrapment", "lift.entrapment_inferred", "lift.alarm_button")
 _PRESSURE: Rules = ("hydrant.very_low_pressure", "hydrant.low_pressure")
-_CHAMBER: Rules = ("smoke.chamber_medium", "smoke.chamber_critical")
-"""Smoke in the chamber looks like dirt in it while it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def fire(rng: Random, devices: Sequence[Device], at_ms: int, *, seconds_a_floor:
     for device in sorted(devices, key=floor_of):
         reached_ms = at_ms + round((floor_of(device) - lowest) * seconds_a_floor * _S) + rng.randrange(20 * _S)
         spell = INCIDENTS["smoke.fire"](rng, reached_ms)
-        parts.append(_part(device, spell, reached_ms, found=_FIRE, allowed=_CHAMBER))
+        parts.append(_part(device, spell, reached_ms, found=_FIRE))
     return parts
 
 

@@ -1,13 +1,18 @@
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice, pairwise, takewhile
+from secrets import randbelow
 
 import pytest
 
 from gridwarden.errors import ConfigError
 from gridwarden.model import Device
+from rules.rule import RuleSet
 from simulators.world import chance, scenario, stage
 from simulators.world.programme import FIRST, ROUND_MS, perform, programme, unfold
+from simulators.world.rehearsal import rehearse
 from simulators.world.stage import Act
+from simulators.world.truth import score
 
 MIN_MS = 60_000
 SHIPPED = scenario.shipped()
@@ -97,6 +102,32 @@ def test_the_seed_decides_and_how_far_one_reads_changes_nothing(devices: list[De
 
     assert first(20, 1) == first(40, 1)[:20]
     assert first(20, 1) != first(20, 2)
+
+
+def test_what_unfolds_is_found_and_nothing_else(devices: list[Device], rules: RuleSet, start_ms: int) -> None:
+    seed, end_ms = randbelow(2**31), start_ms + ROUND_MS * 3 // 2
+    acts: list[Act] = []
+
+    def noted() -> Iterator[Act]:
+        for act in unfold(SHIPPED, devices, seed, start_ms):
+            acts.append(act)
+            yield act
+
+    stream = stage.perform(noted(), devices, seed, start_ms - 30 * MIN_MS, roll_call_until_ms=start_ms)
+    fired = rehearse(takewhile(lambda sent: sent.sent_at_ms < end_ms, stream), devices, rules, end_ms)
+    truths = [truth for act in acts for truth in stage.truth(act)]
+    over = [truth for act in acts if act.to_ms < end_ms for truth in stage.truth(act)]
+    result = score("all", truths, (device.device_id for device in devices), fired)
+    # Nobody confirms: what is latched on a device since an earlier act is not raised again.
+    before = {(one.rule_id, one.device_id): one.fired_at_ms for one in reversed(fired)}
+    missed = [
+        truth
+        for truth in result.missed
+        if truth in over
+        and not any(before.get((rule, truth.device_ids[0]), end_ms) < truth.from_ms for rule in truth.rule_ids)
+    ]
+    assert (missed, result.false) == ([], []), seed
+    assert result.found > 30
 
 
 def test_what_cannot_be_cast_is_left_out(devices: list[Device], start_ms: int) -> None:
