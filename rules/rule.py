@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from json import dumps
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS
@@ -61,6 +61,8 @@ class Head:
     shadow: bool
     inhibits: tuple[Inhibit, ...]
     """Which alarms its own quiet."""
+    content: Mapping[str, Any] = field(compare=False, repr=False)
+    """As it stands in its file, defaults included; plain values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def head_of(kind: str, written: WrittenHead, shape: object) -> Head:
         enabled=written.enabled,
         shadow=written.shadow,
         inhibits=tuple(one.inhibit() for one in written.inhibits),
+        content=written.model_dump(mode="json", by_alias=True),
     )
 
 
