@@ -174,10 +174,13 @@ class Engine:
         return self._take([acknowledge(alarm, by, at_ms, note)])[0]
 
     def replace(self, alarm: Alarm) -> None:
-        """Core has set ``event_id`` on an alarm; the engine's own newer state of it stays."""
+        """Core has put an alarm into its case, or quieted it; the engine's own newer state of it stays."""
         current = self._alarms.get(alarm.alarm_id)
         if current is not None:
-            self._alarms[alarm.alarm_id] = replace(current, event_id=alarm.event_id)
+            revision = max(current.revision, alarm.revision)
+            self._alarms[alarm.alarm_id] = replace(
+                current, event_id=alarm.event_id, quieted_by=alarm.quieted_by, revision=revision
+            )
 
     def discard(self, alarm_id: str) -> None:
         """Core knows that this alarm has had its life already: its reading was a repeat nobody could recognise."""

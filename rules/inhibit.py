@@ -16,7 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from gridwarden.errors import ConfigError
-from gridwarden.model import Alarm, Device
+from gridwarden.model import Alarm, AlarmState, Device
 
 if TYPE_CHECKING:
     from rules.rule import Head
@@ -87,3 +87,80 @@ def check(rules: Iterable[Head]) -> None:
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise ConfigError(f"they inhibit each other, and nobody would be told: {circle}", place="inhibits") from error
+
+
+class Inhibitors:
+    """The alarms that inhibit others: those that fire, and those over for less than their rule's ``after``."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, tuple[Alarm, tuple[Inhibit, ...]]] = {}
+        self._found: dict[tuple[Relation, str], dict[str, list[Inhibit]]] = {}
+        """By what they are about: the alarms' ids, and what they say of it."""
+        self._devices: Mapping[str, Device] = {}
+
+    def take(self, alarm: Alarm, inhibits: tuple[Inhibit, ...]) -> None:
+        """Hear how an alarm stands whose rule inhibits. What nobody can trust, or is on trial, inhibits nothing."""
+        if alarm.unverified or alarm.shadow:
+            return
+        self._drop(alarm.alarm_id)
+        if is_on(alarm) or any(one.after_ms for one in inhibits):
+            self._sources[alarm.alarm_id] = alarm, inhibits
+            self._file(alarm, inhibits)
+
+    def of(self, alarm: Alarm, devices: Mapping[str, Device], at_ms: int) -> tuple[Alarm, int | None] | None:
+        """What inhibits ``alarm`` at this time, and until when (``None``: as long as that fires)."""
+        if not self._sources or alarm.life_safety:
+            return None
+        self._look_at(devices)
+        for relation in Relation:
+            for source_id, inhibits in self._found.get((relation, related(alarm, relation, devices)), {}).items():
+                source = self._sources[source_id][0]
+                for inhibit in inhibits if source.rule_id != alarm.rule_id else ():
+                    until_ms = _until_ms(source, inhibit)
+                    if (until_ms is None or at_ms < until_ms) and inhibit.names(alarm.rule_id):
+                        return source, until_ms
+        return None
+
+    def forget(self, at_ms: int) -> None:
+        """Let go of those that have been over for long enough."""
+        for source, inhibits in list(self._sources.values()):
+            ends_ms = [_until_ms(source, inhibit) for inhibit in inhibits]
+            if all(end_ms is not None and end_ms <= at_ms for end_ms in ends_ms):
+                self._drop(source.alarm_id)
+
+    def _look_at(self, devices: Mapping[str, Device]) -> None:
+        """Follow a registry that has changed: gateways and buildings may be other ones."""
+        if devices is not self._devices:
+            self._devices = devices
+            self._found.clear()
+            for source, inhibits in self._sources.values():
+                self._file(source, inhibits)
+
+    def _file(self, source: Alarm, inhibits: tuple[Inhibit, ...]) -> None:
+        for inhibit in inhibits:
+            value = related(source, inhibit.by, self._devices)
+            if value:
+                by_source = self._found.setdefault((inhibit.by, value), {})
+                by_source.setdefault(source.alarm_id, []).append(inhibit)
+
+    def _drop(self, source_id: str) -> None:
+        if source_id not in self._sources:
+            return
+        source, inhibits = self._sources.pop(source_id)
+        for inhibit in inhibits:
+            key = inhibit.by, related(source, inhibit.by, self._devices)
+            self._found.get(key, {}).pop(source_id, None)
+            if not self._found.get(key, True):
+                del self._found[key]
+
+
+def is_on(alarm: Alarm) -> bool:
+    """Whether what the alarm is about is going on: it fires, and its condition is not over."""
+    return alarm.state is AlarmState.FIRING and alarm.cleared_at_ms is None
+
+
+def _until_ms(source: Alarm, inhibit: Inhibit) -> int | None:
+    if is_on(source):
+        return None
+    over_at_ms = source.resolved_at_ms if source.cleared_at_ms is None else source.cleared_at_ms
+    return (over_at_ms or 0) + inhibit.after_ms

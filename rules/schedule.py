@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 SEARCHED_DAYS = 400
@@ -49,6 +50,11 @@ class Schedule:
             if at_ms < close_ms:
                 return max(at_ms, open_ms)
         return None
+
+    def closes_ms(self, at_ms: int) -> int | None:
+        """When the range ends that is open at ``at_ms``; ``None``: none is."""
+        ends = [close_ms for open_ms, close_ms in takewhile(lambda one: one[0] <= at_ms, self._ranges(at_ms))]
+        return max((close_ms for close_ms in ends if at_ms < close_ms), default=None)
 
     def _ranges(self, at_ms: int) -> Iterator[tuple[int, int]]:
         """Opening and closing times, from the day before on: its night may still go on."""

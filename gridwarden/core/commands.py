@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gridwarden.core import quieting
 from gridwarden.core.judge import Judge
 from gridwarden.errors import NotFound, Refused
 from gridwarden.model import Alarm, AlarmState, Change, GridEvent, Operation, Outcome
@@ -63,7 +64,7 @@ class Desk:
         alarm = self.judge.engine.active(alarm_id) or self._alarms.get(alarm_id)
         if alarm is None or alarm.fired_at_ms is None:
             raise NotFound("no_such_alarm", alarm_id)
-        return alarm
+        return self.judge.quieter.book.stamped(alarm)
 
     def event(self, event_id: str) -> GridEvent:
         """A case, open or closed; raises :class:`NotFound`."""
@@ -150,6 +151,10 @@ COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction, Params]]] = {
     "acknowledge_event": acknowledge_event,
     "confirm": confirm,
     "close": close,
+    "quiet": quieting.quiet,
+    "shelve": quieting.shelve,
+    "approve_quieting": quieting.approve,
+    "end_quieting": quieting.end,
 }
 
 

@@ -7,19 +7,21 @@ is tried again as it is; nothing here is rolled back, because nothing was acknow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
 from gridwarden.cases import book as cases
 from gridwarden.cases.book import CaseBook, incident_key
 from gridwarden.clock import Clock
+from gridwarden.core.quieter import Quieter
 from gridwarden.core.windows import Windows
-from gridwarden.model import Alarm, AlarmState, Change, Device, Operation, Reading
+from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
 from ingest import intake
 from ingest.session import Message
 from rules.alarm import Transition
 from rules.engine import Engine
+from rules.quiet import QuietBook
 from rules.rule import RuleSet
 from rules.written import Incident
 
@@ -36,6 +38,7 @@ class Judge:
         clock: Clock,
         bounds: intake.Bounds,
         had_alarm: Callable[[str], bool] = lambda _alarm_id: False,
+        quiet: QuietBook | None = None,
     ) -> None:
         """``had_alarm``: whether the records know an alarm of this id; asked only for readings too old to check."""
         self.rules = rules
@@ -44,6 +47,7 @@ class Judge:
         self.windows = windows
         self.devices: Mapping[str, Device] = {}
         self.clock = clock
+        self.quieter = Quieter(QuietBook(rules.by_id) if quiet is None else quiet, self)
         self._bounds = bounds
         self._had_alarm = had_alarm
 
@@ -69,12 +73,15 @@ class Judge:
     def advance(self) -> Transaction | None:
         """Let the timers that ran out act; ``None`` when none did."""
         now_ms = self.clock.now_ms()
-        transitions = self.engine.advance(now_ms)
-        if not transitions:
-            return None
         transaction = Transaction(now_ms)
-        self.apply(transitions, transaction)
-        return transaction
+        self.apply(self.engine.advance(now_ms), transaction)
+        self.quieter.settle(transaction)
+        return None if transaction.empty else transaction
+
+    def next_wake_ms(self) -> int | None:
+        """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
+        wakes_ms = (self.engine.next_wake_ms(), self.quieter.book.next_wake_ms())
+        return min((wake_ms for wake_ms in wakes_ms if wake_ms is not None), default=None)
 
     def _put(self, transaction: Transaction, stored: list[Reading]) -> None:
         transaction.reading_count = len(stored)
@@ -115,35 +122,52 @@ class Judge:
     def apply(self, transitions: Iterable[Transition], transaction: Transaction, actor: str | None = None) -> None:
         """Write what became of alarms, and of the cases they belong to, into ``transaction``."""
         for transition in transitions:
-            alarm = transition.alarm
+            # In one batch the engine may go on with an alarm before it knows what became of it here.
+            alarm = self.quieter.book.stamped(transition.alarm)
             if transition.forgotten:
                 transaction.alarms.pop(alarm.alarm_id, None)
                 transaction.forgotten.add(alarm.alarm_id)
             elif transition.operation is None or alarm.shadow:  # a rule on trial records, and tells nobody
-                transaction.alarms[alarm.alarm_id] = _with_event(alarm, transaction)
+                transaction.alarms[alarm.alarm_id] = alarm
                 transaction.forgotten.discard(alarm.alarm_id)
+                self.quieter.book.heard(alarm)
             elif transition.operation is Operation.ALARM_FIRED:
                 self._fired(alarm, transaction)
             else:
                 resolved = alarm.state is AlarmState.RESOLVED
-                self.tell(transition.operation, _with_event(alarm, transaction), transaction, actor, resolved=resolved)
+                self.tell(transition.operation, alarm, transaction, actor, resolved=resolved)
 
     def _fired(self, alarm: Alarm, transaction: Transaction) -> None:
-        rule = self.rules.by_id[alarm.rule_id]
-        now_ms = self.clock.now_ms()
         transaction.forgotten.discard(alarm.alarm_id)
-        if rule.incident is Incident.NONE or alarm.suppressed:
-            transaction.alarms[alarm.alarm_id] = alarm
-            transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm))
-            return
+        if not self.quieter.hushes(alarm, transaction):
+            self.announce(alarm, transaction)
+
+    def announce(self, alarm: Alarm, transaction: Transaction, detail: dict[str, Any] | None = None) -> None:
+        """Tell of a firing alarm for the first time: it joins its case, or opens one."""
+        alarm, event = self._in_case(alarm, transaction)
+        self.keep(alarm, transaction)
+        change = Change(Operation.ALARM_FIRED, self.clock.now_ms(), alarm.area, alarm, event, detail=detail or {})
+        transaction.changes.append(change)
+        self.quieter.book.heard(alarm)
+
+    def keep(self, alarm: Alarm, transaction: Transaction) -> None:
+        """``alarm`` was put into its case, or quieted: for the records, and for whoever goes on with it."""
+        self.engine.replace(alarm)
+        transaction.alarms[alarm.alarm_id] = alarm
+
+    def _in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None]:
+        rule = self.rules.by_id[alarm.rule_id]
+        if rule.incident is Incident.NONE:
+            return alarm, None
+        now_ms = self.clock.now_ms()
         incident = cases.Incident(rule.category, rule.incident)
         key = incident_key(alarm, incident, self.devices.get(alarm.device_id))
         alarm, event, counters = self.cases.fired(alarm, key, rule.category, now_ms)
-        self.engine.replace(alarm)
+        if alarm.acknowledged_at_ms is not None:  # somebody saw it while it was quiet
+            event = self.cases.changed(alarm, now_ms, acknowledged=True) or event
         transaction.counters |= counters
-        transaction.alarms[alarm.alarm_id] = alarm
         transaction.events[event.event_id] = event
-        transaction.changes.append(Change(Operation.ALARM_FIRED, now_ms, alarm.area, alarm, event))
+        return alarm, event
 
     def tell(
         self,
@@ -159,18 +183,14 @@ class Judge:
         ``resolved``: this change ended it.
         """
         now_ms = self.clock.now_ms()
+        alarm = self.quieter.book.stamped(alarm)
         acknowledged = operation is Operation.ALARM_ACKNOWLEDGED
         event = self.cases.changed(alarm, now_ms, resolved=resolved, acknowledged=acknowledged)
         transaction.alarms[alarm.alarm_id] = alarm
         if event is not None:
             transaction.events[event.event_id] = event
         transaction.changes.append(Change(operation, now_ms, alarm.area, alarm, event, actor))
-
-
-def _with_event(alarm: Alarm, transaction: Transaction) -> Alarm:
-    """An alarm that fired and ended in one batch knows its event only from the transaction."""
-    known = transaction.alarms.get(alarm.alarm_id)
-    return replace(alarm, event_id=known.event_id) if known and alarm.event_id is None else alarm
+        self.quieter.book.heard(alarm)
 
 
 def _by_device_time(taken: tuple[Reading, Tally]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from gridwarden.config import Broker, Config
 from gridwarden.core.commands import COMMANDS, Desk, look_up
 from gridwarden.core.committer import Committer, add_up
 from gridwarden.core.judge import Judge
+from gridwarden.core.quieter import restored
 from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
 from gridwarden.errors import NotFound, RecordsUnavailable, Refused, Unavailable
@@ -131,8 +132,10 @@ class Core:
         engine = Engine(self._rules)
         engine.restore([*start.alarms, *start.resolved])
         cases = CaseBook(self._config.site.time_zone, start.events, start.counters)
-        self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm)
         self._clock.observe(windows.latest_at_ms())
+        now_ms = self._clock.now_ms()
+        quiet = await self._committer.read(restored, self._rules, start, self._writer, now_ms)
+        self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
         await self._read_registry()
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
@@ -164,7 +167,7 @@ class Core:
     async def _wait(self) -> None:
         """Until a message, a timer, or a commit that makes room."""
         timeout_s = HURRY_S if self._can_make_room() else 1.0
-        wake_ms = self._judge.engine.next_wake_ms()
+        wake_ms = self._judge.next_wake_ms()
         if wake_ms is not None and isinstance(self._clock, SystemClock):
             timeout_s = min(timeout_s, max(0.0, (wake_ms - self._clock.now_ms()) / 1000))
         try:

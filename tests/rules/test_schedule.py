@@ -80,3 +80,11 @@ def test_a_time_that_is_skipped_counts_an_hour_later_and_one_that_comes_twice_is
     early = Schedule(BERLIN, EVERY_DAY, time(2, 30), time(5))
     assert early.next_open_ms(ms("2026-03-29T00:00", BERLIN)) == ms("2026-03-29T03:30", BERLIN)
     assert early.next_open_ms(ms("2026-10-25T00:00", BERLIN)) == ms("2026-10-25T02:30", BERLIN)
+
+
+def test_an_open_range_knows_when_it_closes() -> None:
+    assert NIGHT.closes_ms(ms("2026-11-22T21:59")) is None
+    assert NIGHT.closes_ms(ms("2026-11-22T22:00")) == ms("2026-11-23T06:00")
+    assert NIGHT.closes_ms(ms("2026-11-23T05:59")) == ms("2026-11-23T06:00")
+    always = Schedule(BERLIN, EVERY_DAY, time(2), time(2))
+    assert always.closes_ms(ms("2026-03-28T12:00", BERLIN)) == ms("2026-03-29T03:00", BERLIN)

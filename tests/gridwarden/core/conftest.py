@@ -13,6 +13,7 @@ import pytest
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock, SystemClock
 from gridwarden.core.judge import Judge
+from gridwarden.core.quieter import restored
 from gridwarden.core.windows import Windows
 from gridwarden.model import Device
 from gridwarden.records import database
@@ -108,9 +109,11 @@ class Site:
         windows.replay(self.writer.blocks_after(min(windows.offsets)))
         engine = Engine(self.rules)
         book = CaseBook("Asia/Shanghai", start.events, start.counters)
+        quiet = restored(self.rules, start, self.writer, self.clock.now_ms())
         self.judge = Judge(
-            self.rules, engine, book, windows, self.clock, self.bounds, lambda one: self.writer.alarm(one) is not None
-        )
+            self.rules, engine, book, windows, self.clock, self.bounds, lambda one: self.writer.alarm(one) is not None,
+            quiet,
+        )  # fmt: skip
         self.judge.restore([*start.alarms, *start.resolved], start.remembered)
         self.judge.devices = self.devices
 

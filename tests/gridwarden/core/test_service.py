@@ -323,3 +323,20 @@ async def test_a_burst_after_a_reconnect_is_ordered_as_a_whole(start: Any, until
         readings = [one for block in running.reader.blocks(0, MIB) if block.body for one in decode(block.body)]
         assert [one.seq for one in readings] == list(range(500))
         assert not any(one.late for one in readings)
+
+
+async def test_a_silence_that_runs_out_tells_without_new_data(start: Any, until: Until) -> None:
+    async with start() as running:
+        ahead_ms = SystemClock().now_ms() + 1_500
+        made = await running.ask(
+            "quiet", kind="silence", area="", matchers={"rules": ["smoke.*"]}, protected=True, comment="drill",
+            until_at_ms=ahead_ms, actor_id="u1",
+        )  # fmt: skip
+        await running.ask("approve_quieting", actor="chief", actor_id="u2", quieting_id=made["quieting"]["quieting_id"])
+        running.put(running.alarm, {"device": "HYD-1", "seq": 1, "values": {"leak": True}}, fire("SMK-9"))
+        await until(running.reader.alarms)
+        assert [entry.operation for entry in running.reader.journal(0)][:2] == ["quieting.added", "quieting.approved"]
+        assert [alarm.quieted_by for alarm in running.reader.alarms()] == [""]  # nobody knows the device: it rings
+        await until(lambda: running.reader.quieting(1).ended_at_ms == ahead_ms)
+    async with start() as running:
+        assert running.core._judge.quieter.book.last_id == 1
