@@ -62,6 +62,7 @@ async def look(started: Browser, here: District, view: View, state: str, folder:
         await page.get_by_role("button", name="English").click()
 
     async def shoot(what: str) -> None:
+        await page.mouse.move(0, 0)  # where it changes nothing
         await page.wait_for_timeout(SETTLE_MS)
         await page.screenshot(path=folder / f"{view.name}-{state}{what}.png")
 
@@ -123,7 +124,7 @@ async def take(folder: Path, scale: float, only: str) -> None:
 def small(path: Path, to: Path) -> None:
     """The picture with as few colours as it needs, where pngquant is there to do it."""
     if shutil.which("pngquant"):
-        subprocess.run(["pngquant", "--quality", "70-95", "--force", "--output", to, path], check=True)
+        subprocess.run(["pngquant", "--speed", "1", "--quality", "95-100", "--force", "--output", to, path], check=True)
     else:
         shutil.copy(path, to)
 
