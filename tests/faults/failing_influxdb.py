@@ -1,7 +1,7 @@
 """An InfluxDB that fails in every way while it is told to, and otherwise counts what it takes. A process of its own.
 
 It keeps a number for each point instead of the point, so that a backlog of millions fits and costs little to take.
-``GET /control/fail``, ``/control/work`` and ``/control/account`` tell it what to do and ask what it has seen.
+``GET /control/fail``, ``/control/hang``, ``/control/work`` and ``/control/account`` tell it what to do and ask what it has seen.
 Run by ``test_history_stalled.py``; prints its address once it listens.
 """
 
@@ -41,7 +41,7 @@ class Failing(StandIn):
 
     def __init__(self) -> None:
         super().__init__()
-        self.failing = False
+        self.ways: tuple[str, ...] = ()
         self.working = threading.Event()
         self.failed: Counter[str] = Counter()
         self._turns: Counter[str] = Counter()
@@ -59,7 +59,7 @@ class Failing(StandIn):
             "reset": reset(),
         }
         with self.lock:
-            name = WAYS[self._turns[path] % len(WAYS)]
+            name = self.ways[self._turns[path] % len(self.ways)]
             self._turns[path] += 1
             self.failed[f"{path.rpartition('/')[2]} {name}"] += 1
         return ways[name]
@@ -95,17 +95,18 @@ class FailingHandler(Handler):
         assert isinstance(memory, Failing)
         if self.path.startswith("/control/"):
             self.control(memory, self.path.rpartition("/")[2])
-        elif memory.failing:
+        elif memory.ways:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))  # and drop it
             memory.fault(self.path.partition("?")[0])(self, body)
         else:
             super().answer()
 
     def control(self, memory: Failing, word: str) -> None:
-        """Fail from now on, or work from now on; the account in any case."""
-        if word in {"fail", "work"}:
-            memory.failing = word == "fail"
-            (memory.working.clear if memory.failing else memory.working.set)()
+        """Fail in all ways, or hang, or work from now on; the account in any case."""
+        told: dict[str, tuple[str, ...]] = {"fail": WAYS, "hang": ("silence",), "work": ()}
+        if word in told:
+            memory.ways = told[word]
+            (memory.working.clear if memory.ways else memory.working.set)()
         reply(self, 200, json.dumps(memory.account()), Content_Type="application/json")
 
     def handle_one_request(self) -> None:

@@ -12,6 +12,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +23,8 @@ from typing import Any
 import pytest
 
 from gridwarden.cli import bench_latency
-from simulators.load import Plan, gateway_id, lift_id
+from simulators.load import Plan, gateway_id, lift_id, topic_of
+from simulators.raw_mqtt import connected, publish_packet
 from tests.faults.failing_influxdb import WAYS
 from tests.faults.harness import Instance, until
 
@@ -161,9 +163,9 @@ class FailingInfluxDB:
         return account
 
     @contextmanager
-    def failing(self) -> Iterator[Callable[[], Any]]:
-        """Fail within the block; gives what tells whether a write has failed."""
-        self.tell("fail")
+    def failing(self, how: str = "fail") -> Iterator[Callable[[], Any]]:
+        """Fail (or hang) within the block; gives what tells whether a write has failed."""
+        self.tell(how)
         try:
             yield lambda: any(what.startswith("write") for what in self.tell("account")["failed"])
         finally:
@@ -179,6 +181,11 @@ def influxdb() -> Iterator[FailingInfluxDB]:
     server = FailingInfluxDB()
     yield server
     server.end()
+
+
+def settings(influxdb: FailingInfluxDB) -> dict[str, str]:
+    told = {"kind": "influxdb", "url": influxdb.url, "org": "o", "bucket": "b", "token": "the-token"}
+    return {f"GRIDWARDEN_HISTORY__{name.upper()}": value for name, value in told.items()}
 
 
 @forms
@@ -215,3 +222,27 @@ async def test_the_same_with_an_influxdb_that_fails_in_every_way(
 async def followed(instance: Instance) -> bool:
     """Whether the history has been found to work."""
     return bool((await instance.ledger())["history_lag"]["complete_until"] > "1971")
+
+
+async def test_while_an_influxdb_hangs_the_api_answers_and_the_instance_ends_when_asked_to(
+    influxdb: FailingInfluxDB, tmp_path: Path
+) -> None:
+    instance = instance_of(tmp_path / "instance", free_port(), **settings(influxdb))
+    write_lifts(tmp_path / "lifts.csv")
+    async with instance.running():
+        await until("something was followed", lambda: followed(instance))
+        await instance.import_devices(tmp_path / "lifts.csv")
+        mqtt = instance.mqtt("one")
+        body = json.dumps({"device": lift_id(0), "at": time.time_ns() // 10**6, "seq": 1, "values": {"floor": 3}})
+        with influxdb.failing("hang") as hangs:
+            async with connected(mqtt.host, mqtt.port, "one", mqtt.username, mqtt.password) as connection:
+                connection.write(publish_packet(topic_of(0, GATEWAYS, "up"), body.encode(), 1))
+                await until("a write hangs", hangs)
+            # More at once than the API has threads; the client gives up on any that takes twice the time of one request.
+            asked = [
+                asyncio.create_task(instance.client.get(f"/api/v1/devices/{lift_id(n)}", timeout=20)) for n in range(60)
+            ]
+            assert (await instance.client.get("/readyz")).is_success
+            assert (await instance.ledger())["history_lag"]["transactions"] > 0
+            assert {answer.json()["history"] for answer in await asyncio.gather(*asked)} == {"unavailable"}
+            assert await instance.stop() == 0
