@@ -7,6 +7,7 @@ Run by ``test_history_stalled.py``; prints its address once it listens.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import sys
@@ -32,6 +33,8 @@ from tests.gridwarden.history.influx_stand_in import (
 POINT = re.compile(r"^(\S+) .*\bmeta\.seq=(\d+)i\S* (\d+)$", re.MULTILINE)
 WAYS = ("500", "429", "half", "silence", "reset")
 """To fail, in the order in which they come."""
+ANSWER_LOST = {"half", "reset"}
+"""What is written is kept, and will come again."""
 LONGEST_S = 20
 """A request without an answer is let go after this time; the client gives up long before."""
 
@@ -49,7 +52,7 @@ class Failing(StandIn):
         self._again = 0
         self._last: dict[str, int] = {}
 
-    def fault(self, path: str) -> Fault:
+    def fault(self, path: str) -> tuple[str, Fault]:
         """The next one: reads and writes each get all of them in turn."""
         ways: dict[str, Fault] = {
             "500": status(500, '{"code":"internal error","message":"an internal error has occurred"}'),
@@ -62,7 +65,7 @@ class Failing(StandIn):
             name = self.ways[self._turns[path] % len(self.ways)]
             self._turns[path] += 1
             self.failed[f"{path.rpartition('/')[2]} {name}"] += 1
-        return ways[name]
+        return name, ways[name]
 
     def write(self, bucket: str, text: str) -> tuple[int, str]:
         """Count the points of each series, and whether they come in order."""
@@ -96,8 +99,12 @@ class FailingHandler(Handler):
         if self.path.startswith("/control/"):
             self.control(memory, self.path.rpartition("/")[2])
         elif memory.ways:
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))  # and drop it
-            memory.fault(self.path.partition("?")[0])(self, body)
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            path = self.path.partition("?")[0]
+            name, fault = memory.fault(path)
+            if name in ANSWER_LOST and path.endswith("/write"):
+                memory.write("", gzip.decompress(body).decode())
+            fault(self, body)
         else:
             super().answer()
 

@@ -215,6 +215,7 @@ async def test_the_same_with_an_influxdb_that_fails_in_every_way(
     for asked in ("write", "query"):  # the pauses between tries leave the short form no time for all
         ways = {how for what, how in failed if what == asked}
         assert len(ways) >= (len(WAYS) if seconds > 60 else 3)
+    assert account["again"] > 0, "no answer to a write was lost"
     assert account["points"] == seen.ledger["stored"]
     assert account["taken"] - account["again"] == account["points"], "a reading came after a later one of its device"
 
