@@ -7,7 +7,7 @@ import pytest
 from gridwarden.history.points import lines_of, tag, untag
 from gridwarden.kinds import KINDS, FieldType
 from gridwarden.model import Reading
-from tests.gridwarden.history.influx_stand_in import parse
+from tests.gridwarden.history.influx_protocol import parse
 
 START_MS = 1_800_000_000_000
 
