@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from structlog.testing import capture_logs
 
 from gridwarden.history import HistoryUnavailable
 from gridwarden.history.influx_buckets import DAY_S
 from gridwarden.history.influxdb import InfluxHistory
+from gridwarden.model import Reading
 from tests.gridwarden.history.influx_stand_in import TOKEN, StandIn, stand_in
 
 BUCKETS = "/api/v2/buckets"
@@ -80,3 +86,27 @@ def test_a_wrong_token_is_not_taken_for_a_missing_bucket(server: StandIn, tmp_pa
     with pytest.raises(HistoryUnavailable, match="does not accept the token"):
         history.append([], 0, 0)
     history.close()
+
+
+@pytest.mark.skipif(
+    "GRIDWARDEN_TEST_INFLUX_URL" not in os.environ, reason="needs an InfluxDB that the environment names"
+)
+def test_a_real_influxdb_makes_lengthens_and_leaves_out_as_the_stand_in_does(tmp_path: Path) -> None:
+    url, token, org = (os.environ[f"GRIDWARDEN_TEST_INFLUX_{name}"] for name in ("URL", "TOKEN", "ORG"))
+    bucket, now_ms = f"gridwarden-test-{secrets.token_hex(6)}", time.time_ns() // 10**6
+    said = Reading("H-1", "hydrant", "gw", now_ms, now_ms, 1, 1, True, {"pressure_mpa": 0.5})
+    old = replace(said, occurred_at_ms=now_ms - 40 * DAY_S * 1000)
+    kept_s = []
+    with InfluxDBClient(url, token, org=org) as client:
+        try:
+            for keep_days in (31, 62, 31):
+                directory = tmp_path / str(len(kept_s))
+                history = InfluxHistory(directory, url=url, org=org, bucket=bucket, token=token, keep_days=keep_days)
+                readings = [replace(said, seq=n, key=n) for n in range(10)] + [old] * (keep_days == 31 and not kept_s)
+                history.append(readings, 1, 0)
+                assert history.count() == 10
+                history.close()
+                kept_s.append(client.buckets_api().find_bucket_by_name(bucket).retention_rules[0].every_seconds)
+        finally:
+            client.buckets_api().delete_bucket(client.buckets_api().find_bucket_by_name(bucket))
+    assert kept_s == [31 * DAY_S, 62 * DAY_S, 62 * DAY_S]
