@@ -21,7 +21,6 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
 from typing import Any, Generic
 
 from gridwarden.errors import ConfigError
@@ -167,7 +166,7 @@ class _Compiler(Generic[T]):
         if isinstance(value, str):
             return _Typed(_Type.TEXT, self._algebra.constant(value), literal=value)
         if isinstance(value, int | float):
-            if not isfinite(value) or abs(value) > MAX_NUMBER:
+            if abs(value) > MAX_NUMBER:  # infinity too; other than isfinite this takes any whole number
                 raise refused(node, f"a number beyond {MAX_NUMBER}")
             return _Typed(_Type.NUMBER, self._algebra.constant(value), literal=value)
         if value is None:

@@ -141,6 +141,7 @@ def test_a_device_attribute_counts_where_its_type_fits(
         ("floor == None", "known"),
         ("floor == 1e999", "a number beyond"),
         ("floor == 99999999999999999999", "a number beyond"),
+        (f"floor == {'9' * 400}", "a number beyond"),
         ("floor == 1j", "only numbers"),
         ("floor_label == b'a'", "only numbers"),
         ("f'{floor}' == 'a'", "JoinedStr"),
