@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from gridwarden.cases import book as cases
 from gridwarden.cases.book import CaseBook, incident_key
-from gridwarden.clock import Clock
+from gridwarden.clock import Clock, ReplayClock
 from gridwarden.core.quieter import Quieter
+from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
 from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Reading
 from gridwarden.records import block
@@ -21,9 +24,16 @@ from ingest import intake
 from ingest.session import Message
 from rules.alarm import Transition
 from rules.engine import Engine
+from rules.listening import Listener
 from rules.quiet import QuietBook
 from rules.rule import RuleSet
 from rules.written import Incident
+
+ALIVE_EVERY_MS = 10_000
+"""Together with readings it is written down so often that core is alive …"""
+ALIVE_ALONE_MS = 60_000
+"""… and so often where nothing else is to be written."""
+_LISTENING = "listening."
 
 
 class Judge:
@@ -47,9 +57,21 @@ class Judge:
         self.windows = windows
         self.devices: Mapping[str, Device] = {}
         self.clock = clock
+        self.listener = Listener(rules, windows.heard_at_ms, replaying=isinstance(clock, ReplayClock))
+        self.sources: Sources | None = None
+        """Where the messages come from, so that one knows who could not be heard; ``None``: they are just there."""
         self.quieter = Quieter(QuietBook(rules.by_id) if quiet is None else quiet, self)
         self._bounds = bounds
         self._had_alarm = had_alarm
+
+    def restore(self, alarms: Iterable[Alarm], remembered: Mapping[str, str]) -> None:
+        """Go on with the alarms of the records, and with what was to be remembered."""
+        alarms = list(alarms)
+        self.engine.restore(alarm for alarm in alarms if not self.listener.owns(alarm))
+        silent = [alarm for alarm in alarms if self.listener.owns(alarm) and alarm.state is AlarmState.FIRING]
+        begin = len(_LISTENING)
+        state = {name[begin:]: from_json(text) for name, text in remembered.items() if name.startswith(_LISTENING)}
+        self.listener.restore(silent, state)
 
     def batch(self, messages: Sequence[Message]) -> Transaction:
         """Judge the readings of these messages, per device in the order of its own time."""
@@ -61,12 +83,17 @@ class Judge:
             tally = transaction.tally(session.broker, session.lane)
             tally.received += taking.received
             taken += [(reading, tally) for reading in taking.readings]
+            for reading in taking.readings[-1:]:
+                self.listener.ourselves.came(reading.gateway, session.broker, reading.received_at_ms)
             if taking.dead_letters:
                 transaction.dead_letters += taking.dead_letters
                 tally.dead_lettered += len(taking.dead_letters)
         taken.sort(key=_by_device_time)
         stored = [reading for reading, tally in taken if self._take(reading, tally, transaction)]
         transaction.at_ms = self.clock.now_ms()
+        silences = self.listener.settle(self._through_ms(transaction.at_ms))
+        self.apply(silences, transaction)
+        self._remember(transaction, 0 if silences else ALIVE_EVERY_MS)
         self._put(transaction, stored)
         return transaction
 
@@ -75,6 +102,10 @@ class Judge:
         now_ms = self.clock.now_ms()
         transaction = Transaction(now_ms)
         self.apply(self.engine.advance(now_ms), transaction)
+        connected = self.sources.connected() if self.sources else {}
+        silences = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
+        self.apply(silences, transaction)
+        self._remember(transaction, 0 if silences else ALIVE_ALONE_MS)
         self.quieter.settle(transaction)
         return None if transaction.empty else transaction
 
@@ -82,6 +113,16 @@ class Judge:
         """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
         wakes_ms = (self.engine.next_wake_ms(), self.quieter.book.next_wake_ms())
         return min((wake_ms for wake_ms in wakes_ms if wake_ms is not None), default=None)
+
+    def _through_ms(self, now_ms: int) -> int:
+        """Everything received before this has been judged, once what was taken has been."""
+        if self.sources is None or isinstance(self.clock, ReplayClock):
+            return now_ms
+        return self.sources.taken_through_ms(now_ms)
+
+    def _remember(self, transaction: Transaction, every_ms: int) -> None:
+        for name, value in self.listener.news(transaction.at_ms, every_ms).items():
+            transaction.remembered[f"{_LISTENING}{name}"] = to_json(value).decode()
 
     def _put(self, transaction: Transaction, stored: list[Reading]) -> None:
         transaction.reading_count = len(stored)
@@ -103,7 +144,9 @@ class Judge:
             transaction.quarantined.append(reading)
         if not reading.registered:
             _note_unregistered(reading, transaction)
+        heard_before_ms = window.received_at_ms
         self.windows.observe(window, reading)
+        self.listener.heard(reading, heard_before_ms)
         device = self.devices.get(reading.device_id)
         transitions = self.engine.decide(reading, window, device)
         if unchecked:
@@ -153,6 +196,7 @@ class Judge:
     def keep(self, alarm: Alarm, transaction: Transaction) -> None:
         """``alarm`` was put into its case, or quieted: for the records, and for whoever goes on with it."""
         self.engine.replace(alarm)
+        self.listener.silences.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
 
     def _in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None]:
@@ -186,6 +230,7 @@ class Judge:
         alarm = self.quieter.book.stamped(alarm)
         acknowledged = operation is Operation.ALARM_ACKNOWLEDGED
         event = self.cases.changed(alarm, now_ms, resolved=resolved, acknowledged=acknowledged)
+        self.listener.silences.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
         if event is not None:
             transaction.events[event.event_id] = event

@@ -130,12 +130,13 @@ class Core:
             ingest.max_leap_s * 1000 if self._config.clock == "replay" else None, ingest.unbound_devices,
         )  # fmt: skip
         engine = Engine(self._rules)
-        engine.restore([*start.alarms, *start.resolved])
         cases = CaseBook(self._config.site.time_zone, start.events, start.counters)
         self._clock.observe(windows.latest_at_ms())
         now_ms = self._clock.now_ms()
         quiet = await self._committer.read(restored, self._rules, start, self._writer, now_ms)
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
+        self._judge.restore([*start.alarms, *start.resolved], start.remembered)
+        self._judge.sources = self._sources
         await self._read_registry()
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
@@ -167,6 +168,8 @@ class Core:
     async def _wait(self) -> None:
         """Until a message, a timer, or a commit that makes room."""
         timeout_s = HURRY_S if self._can_make_room() else 1.0
+        if self._judge.listener.busy:
+            timeout_s = 0.0
         wake_ms = self._judge.next_wake_ms()
         if wake_ms is not None and isinstance(self._clock, SystemClock):
             timeout_s = min(timeout_s, max(0.0, (wake_ms - self._clock.now_ms()) / 1000))

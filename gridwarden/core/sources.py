@@ -32,6 +32,8 @@ class Sources:
         self._batch_messages = batch_messages
         self._connections: dict[str, int] = {}
         self._redelivered: dict[str, int] = {}
+        self._through_ms: dict[str, int] = {}
+        """By session: when the last message taken of it was received, or it was last seen empty."""
 
     def waiting(self, lane: Lane | None = None) -> int:
         """Messages of a lane (or of all) that were received and not taken."""
@@ -54,8 +56,23 @@ class Sources:
                 taken += _take_bytes(session, RECONNECT_BYTES)
             messages += taken
             size += sum(len(message.payload) for message in taken)
+            self._through_ms[session.name] = taken[-1].received_at_ms
             giving.append(session)
         return messages
+
+    def taken_through_ms(self, now_ms: int) -> int:
+        """Whatever was received before this has been taken."""
+        for session in self.sessions:
+            if not session.waiting:
+                self._through_ms[session.name] = now_ms
+        return min((self._through_ms.get(session.name, 0) for session in self.sessions), default=now_ms)
+
+    def connected(self) -> dict[str, bool]:
+        """By broker, whether all its sessions are."""
+        connected: dict[str, bool] = {}
+        for session in self.sessions:
+            connected[session.broker] = connected.get(session.broker, True) and session.connected
+        return connected
 
     def _comes_unordered(self, session: Session, first: Message) -> bool:
         """Whether this is the first of what an unordered broker delivers on a new connection."""

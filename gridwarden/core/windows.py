@@ -49,6 +49,11 @@ class Windows:
                 self._add(scope, window)
         return window
 
+    def heard_at_ms(self, device_id: str) -> int:
+        """When a device was last heard on our own clock; -1: never."""
+        window = self._windows.get(device_id)
+        return -1 if window is None else window.received_at_ms
+
     def observe(self, window: Window, reading: Reading) -> None:
         """Let ``window``, got for this reading, take it in. Only what is stored is observed: so it can be repeated."""
         if window.stranger and reading.verified:  # registered meanwhile

@@ -80,6 +80,8 @@ class Transaction:
     """Pending alarms that never fired."""
     events: dict[str, GridEvent] = field(default_factory=dict)
     quietings: dict[int, Quieting] = field(default_factory=dict)
+    remembered: dict[str, str] = field(default_factory=dict)
+    """What core must know at its next start, by name."""
     changes: list[Change] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     quarantined: list[Reading] = field(default_factory=list)
@@ -107,5 +109,6 @@ class Transaction:
         """Whether nothing at all would be written."""
         return not (
             self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
-            or self.quarantined or self.quietings or self.tallies or self.snapshot or self.followers or self.answers or self.trim_through
+            or self.quarantined or self.quietings or self.remembered or self.tallies or self.snapshot or self.followers
+            or self.answers or self.trim_through
         )  # fmt: skip

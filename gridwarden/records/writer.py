@@ -68,6 +68,8 @@ class Start:
     """The last offset whose block is gone; 0: none is."""
     quietings: list[Quieting]
     """Those that have not ended."""
+    remembered: dict[str, str]
+    """What transactions said was to be remembered, the last word of each name."""
 
 
 class Writer:
@@ -107,6 +109,7 @@ class Writer:
                 int(connection.execute(size).scalar_one()),
                 int(connection.execute(trimmed).scalar() or 0),
                 [rows.to_quieting(row) for row in connection.execute(quietings).mappings()],
+                {row.name: row.value for row in connection.execute(select(schema.meta))},
             )
 
     def shards(self) -> list[tuple[int, int, bytes]]:
@@ -194,6 +197,7 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
     _put(connection, schema.alarm, [rows.alarm_row(alarm) for alarm in transaction.alarms.values()])
     _put(connection, schema.grid_event, [rows.event_row(event) for event in transaction.events.values()])
     _put(connection, schema.quieting, [rows.quieting_row(one) for one in transaction.quietings.values()])
+    _put(connection, schema.meta, [{"name": name, "value": value} for name, value in transaction.remembered.items()])
     if transaction.forgotten:
         connection.execute(statements.FORGET_ALARM, [{"id": alarm_id} for alarm_id in transaction.forgotten])
     first_seq = _write_journal(connection, transaction, offset)

@@ -77,3 +77,21 @@ def test_redeliveries_are_booked_once() -> None:
     sources.count_redelivered(first)
     sources.count_redelivered(second)
     assert (first.tally("b", "telemetry").redelivered, second.tallies, sources.uncounted()) == (3, {}, 0)
+
+
+def test_what_was_received_before_a_time_has_been_taken() -> None:
+    up, alarm = Given("up"), Given("alarm", Lane.ALARM)
+    sources = Sources([up, alarm], (), 2)
+    assert sources.taken_through_ms(100) == 100
+    up.inbox += [Message("up", b"x", at_ms, 1, 1, 1, up) for at_ms in (110, 120, 130)]
+    assert sources.taken_through_ms(140) == 100
+    sources.take(Lane.TELEMETRY)
+    assert sources.taken_through_ms(150) == 120
+    sources.take(Lane.TELEMETRY)
+    assert sources.taken_through_ms(160) == 160
+    assert Sources([], (), 1).taken_through_ms(5) == 5
+
+
+def test_a_broker_is_connected_when_all_its_sessions_are() -> None:
+    sessions = [Given("a", broker="one"), Given("b", broker="one", connected=False), Given("c", broker="two")]
+    assert Sources([*sessions], (), 1).connected() == {"one": False, "two": True}

@@ -106,3 +106,12 @@ def test_the_next_snapshot_is_of_the_oldest_shard() -> None:
 
 def test_shards_are_stable_for_ever() -> None:
     assert [shard_of("LIFT-000001"), shard_of("\x1fgw/烟感-1")] == [16, 64]
+
+
+def test_when_a_device_was_last_heard() -> None:
+    windows = Windows()
+    assert windows.heard_at_ms("D") == -1
+    live(windows, reading(at=7))
+    live(windows, reading(at=3))
+    live(windows, reading(at=9, entitled=False))
+    assert windows.heard_at_ms("D") == NOW_MS + 7

@@ -33,3 +33,7 @@ def test_a_quieting_alone_is_something_to_write() -> None:
     transaction = Transaction(1)
     transaction.quietings[1] = Quieting(1, QuietingKind.SILENCE, "", Matchers(), False, 1, 2, "op", "u1", "x", 1)
     assert not transaction.empty
+
+
+def test_something_to_remember_alone_is_something_to_write() -> None:
+    assert not Transaction(1, remembered={"a": "1"}).empty

@@ -29,7 +29,7 @@ from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records import database, schema
 from gridwarden.records.block import decode, rows_json
 from gridwarden.records.reader import Reader
-from gridwarden.records.transaction import Answer, SeenUnregistered, Snapshot, Transaction
+from gridwarden.records.transaction import Answer, RuleText, SeenUnregistered, Snapshot, Transaction
 from gridwarden.records.writer import COMMANDS_KEPT_MS, Writer
 
 NOW_MS = 1_800_000_000_000
@@ -65,6 +65,7 @@ def everything(at_ms: int = NOW_MS) -> Transaction:
     transaction.followers = {"history": 0}
     transaction.answers = [Answer("c1", {"x": 1})]
     transaction.quietings = {1: QUIETING}
+    transaction.rule_texts = [RuleText("smoke.fire", "1", "smoke", {"when": "state == 'alarm'"})]
     return transaction
 
 
@@ -102,6 +103,13 @@ def test_everything_of_a_transaction_is_there_for_the_next_start(data: Path, wri
     assert again.event("E") == EVENT
     assert again.event("F") is None
     again.close()
+
+
+def test_of_what_is_to_be_remembered_the_last_word_counts(writer: Writer) -> None:
+    writer.commit(Transaction(NOW_MS, remembered={"part.a": "1", "part.b": "2"}))
+    writer.commit(Transaction(NOW_MS, remembered={"part.a": "3"}))
+    remembered = writer.start().remembered
+    assert (remembered["part.a"], remembered["part.b"]) == ("3", "2")
 
 
 def test_what_no_longer_quiets_is_not_read_at_the_start(writer: Writer) -> None:
