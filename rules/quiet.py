@@ -157,6 +157,14 @@ class QuietBook:
         ids = (alarm.alarm_id for alarm in self._firing.values() if alarm.quieted_by or takes_off)
         self._to_check.update(dict.fromkeys(ids))
 
+    def use(self, rules: Mapping[str, Head]) -> None:
+        """Go on with other rules: who inhibits whom may be another now, so every quiet alarm is looked at again."""
+        self._rules = rules
+        self._inhibitors = Inhibitors()
+        for alarm in self._firing.values():
+            self._hear_source(alarm)
+        self._to_check.update({alarm_id: None for alarm_id, alarm in self._firing.items() if alarm.quieted_by})
+
     # --- alarms -------------------------------------------------------------------------------------------------
 
     def stamped(self, alarm: Alarm) -> Alarm:

@@ -15,6 +15,7 @@ from gridwarden.cases import book as cases
 from gridwarden.cases.book import CaseBook, incident_key
 from gridwarden.clock import Clock, ReplayClock
 from gridwarden.core.quieter import Quieter
+from gridwarden.core.rulebook import announce
 from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
 from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Reading
@@ -72,6 +73,24 @@ class Judge:
         begin = len(_LISTENING)
         state = {name[begin:]: from_json(text) for name, text in remembered.items() if name.startswith(_LISTENING)}
         self.listener.restore(silent, state)
+
+    def reload(self, rules: RuleSet, changes: Iterable[Mapping[str, Any]], actor: str) -> Transaction:
+        """Go on with other rules, all of them at once; what becomes of active alarms is part of the transaction.
+
+        Args:
+            rules: those in force from now on.
+            changes: what they change, for the journal.
+            actor: who wants it.
+        """
+        transaction = Transaction(self.clock.now_ms())
+        announce(rules, transaction, changes, actor)
+        transitions = self.engine.reload(rules, transaction.at_ms)
+        self.listener.use(rules)
+        self.quieter.book.use(rules.by_id)
+        self.windows.rated = rules.rated
+        self.apply(transitions, transaction, actor)
+        self.rules = rules
+        return transaction
 
     def batch(self, messages: Sequence[Message]) -> Transaction:
         """Judge the readings of these messages, per device in the order of its own time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,23 @@ from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock, SystemClock
 from gridwarden.config import Broker, Config
-from gridwarden.core.commands import COMMANDS, Desk, look_up
 from gridwarden.core.committer import Committer, add_up
 from gridwarden.core.judge import Judge
+from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
+from gridwarden.core.rulebook import announce_start
 from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
-from gridwarden.errors import NotFound, RecordsUnavailable, Refused, Unavailable
 from gridwarden.link import LinkServer, socket_path
-from gridwarden.model import Change, Operation
 from gridwarden.office.snapshot import Registry, read_registry
-from gridwarden.records.transaction import Answer, Tally, Transaction
+from gridwarden.records.transaction import Tally, Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
 from ingest.session import Lane
 from ingest.stale import forget_stale
 from rules.engine import Engine
+from rules.load import load as load_rules
 from rules.rule import RuleSet
 
 OFFICE_FILE = "office.db"
@@ -48,23 +48,11 @@ ALARM_RESERVE = 0.9
 """Share of the spool's quota that telemetry may fill; the rest is kept for alarms."""
 FOLLOWERS = ("history",)
 """Who must have followed a block before it may go."""
-COMMANDS_LIMIT = 1_000
-"""Commands that may wait."""
 ALARMS_WAITING_LIMIT = 100_000
 """Messages that may wait for records that cannot commit. What a broker keeps comes again with each connection."""
 PROVISIONAL_STEP = 100
 """Provisional changes in one line of the link, which is bounded."""
 _log = structlog.get_logger("core")
-
-
-@dataclass(slots=True)
-class Asked:
-    """A command that waits, and who waits for its answer."""
-
-    command_id: str
-    name: str
-    params: dict[str, Any]
-    answer: asyncio.Future[dict[str, Any]]
 
 
 class Core:
@@ -78,10 +66,9 @@ class Core:
         self._arrived = asyncio.Event()
         self._committer = Committer(self._writer, self._announce, self._committed)
         self._link = LinkServer(self._answer, self._hear, self._greet)
-        self._asked: asyncio.Queue[Asked] = asyncio.Queue(COMMANDS_LIMIT)
+        self._orders = Orders(self._committer, self._writer, self._submit, self._read_registry, self._read_rules)
         self._offset = 0
         self._trimmed = 0
-        self._answering: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._totals: dict[tuple[str, str], Tally] = {}
         self._followed: dict[str, int] = dict.fromkeys(FOLLOWERS, 0)
         self._registry = Registry()
@@ -108,7 +95,7 @@ class Core:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._committer.run(), name="core-commit")
                 tasks.create_task(self._work(), name="core-work")
-                tasks.create_task(self._carry_out_commands(), name="core-commands")
+                tasks.create_task(self._orders.carry_out(self._judge), name="core-commands")
                 for session in self._sources.sessions:
                     tasks.create_task(session.run(), name=f"session-{session.name}")
                 if ready:
@@ -138,6 +125,9 @@ class Core:
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
         await self._read_registry()
+        loaded = Transaction(self._clock.now_ms())
+        if announce_start(self._rules, start.remembered, loaded):
+            self._submit(loaded)
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
             windows=len(windows), observed_again=observed, devices=len(self._registry.devices), rules=len(self._rules),
@@ -235,7 +225,7 @@ class Core:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
         for answer in transaction.answers:
-            self._reply(answer.command_id, answer.body)
+            self._orders.reply(answer.command_id, answer.body)
         self._link.wake(committed.offset, committed.first_seq + len(transaction.changes) - 1)
         self._arrived.set()
 
@@ -265,70 +255,17 @@ class Core:
                 self._followed[name] = min(max(0, offset), self._offset)
 
     async def _answer(self, command_id: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
-        if name == "status":
-            return self.status()
-        if name != "registry" and name not in COMMANDS:
-            raise NotFound("no_such_command", name)
-        if self._committer.failing:
-            raise RecordsUnavailable("the records cannot commit; nothing was done")
-        answer = self._answering.get(command_id)
-        if answer is None:
-            if self._asked.full():
-                raise Unavailable("too many commands wait; nothing was done")
-            answer = asyncio.get_running_loop().create_future()
-            self._answering[command_id] = answer
-            self._asked.put_nowait(Asked(command_id, name, params, answer))
-        return await asyncio.shield(answer)
+        return self.status() if name == "status" else await self._orders.ask(command_id, name, params)
 
-    def _reply(self, command_id: str, reply: dict[str, Any] | Refused | Unavailable) -> None:
-        answer = self._answering.pop(command_id, None)
-        if answer is None:
-            return
-        if isinstance(reply, dict):
-            answer.set_result(reply)
-        else:
-            answer.set_exception(reply)
-            answer.exception()  # it was looked at, even if the one who asked is gone
+    def _read_rules(self) -> RuleSet:
+        return load_rules(self._config.rules, shipped_packs=self._config.shipped_packs)
 
-    async def _carry_out_commands(self) -> None:
-        """One after the other, beside the work: a command that waits for the disk holds up no alarm."""
-        while True:
-            asked = await self._asked.get()
-            try:
-                await self._carry_out(asked)
-            except (Refused, Unavailable) as error:
-                self._reply(asked.command_id, error)
-
-    async def _carry_out(self, asked: Asked) -> None:
-        found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
-        while found.offset < self._offset:  # something was committed between the look and now
-            found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
-        if found.answer is not None:
-            self._reply(asked.command_id, found.answer)
-        elif asked.name == "registry":
-            await self._registry_changed(asked.command_id)
-        else:
-            desk = Desk(self._judge, found, self._committer.pending())
-            try:
-                transaction, answer = COMMANDS[asked.name](desk, asked.params)
-            except (KeyError, ValueError, TypeError) as error:
-                raise Refused("bad_parameters", str(error)) from error
-            transaction.answers.append(Answer(asked.command_id, answer))
-            self._submit(transaction)
-
-    async def _registry_changed(self, command_id: str) -> None:
-        await self._read_registry()
-        transaction = Transaction(self._clock.now_ms())
-        detail = {"version": self._registry.version, "devices": len(self._registry.devices)}
-        transaction.changes.append(Change(Operation.REGISTRY_CHANGED, transaction.at_ms, detail=detail))
-        transaction.answers.append(Answer(command_id, detail))
-        self._submit(transaction)
-
-    async def _read_registry(self) -> None:
+    async def _read_registry(self) -> Registry:
         path = self._config.data / OFFICE_FILE
         newer: Registry | None = await asyncio.to_thread(read_registry, path, self._registry.version)
         self._registry = newer or self._registry
         self._judge.devices = self._registry.devices
+        return self._registry
 
     def status(self) -> dict[str, Any]:
         """The ledger and the state of the intake, live."""

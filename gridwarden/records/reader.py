@@ -20,7 +20,7 @@ from gridwarden.quieting import Quieting
 from gridwarden.records import rows, schema
 from gridwarden.records.block import StoredBlock
 from gridwarden.records.database import connect, epoch
-from gridwarden.records.transaction import LEDGER_COLUMNS, Tally
+from gridwarden.records.transaction import LEDGER_COLUMNS, RuleText, Tally
 
 PAGE_LIMIT = 1_000
 Scopes = Sequence[str]
@@ -100,6 +100,14 @@ class Reader:
             ]
 
     # --- what people ask ----------------------------------------------------------------------------------------
+
+    def rule_text(self, rule_id: str, version: str) -> RuleText | None:
+        """A version of a rule as it stood in its file; ``None`` if it was never in force here."""
+        table = schema.rule_text
+        query = select(table).where(table.c.rule_id == rule_id, table.c.version == version)
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        return RuleText(row.rule_id, row.version, row.kind, row.content) if row else None
 
     def alarms(
         self,

@@ -97,6 +97,17 @@ grid_event = Table(
     Index("event_open", "incident_key", unique=True, sqlite_where=text("state = 'open'")),
 )
 
+rule_text = Table(
+    "rule_text",
+    metadata,
+    Column("rule_id", String(80), primary_key=True),
+    Column("version", String(32), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("first_at_ms", BigInteger, nullable=False),
+)
+"""Every version of a rule that was ever in force, as it stood in its file: an old alarm can still be explained."""
+
 journal = Table(
     "journal",
     metadata,

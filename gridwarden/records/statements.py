@@ -44,6 +44,8 @@ LAST_SEQ = select(func.coalesce(func.max(schema.journal.c.seq), 0))
 FORGET_ALARM = delete(schema.alarm).where(schema.alarm.c.alarm_id == bindparam("id"))
 KEEP_ANSWER = upsert(schema.command).on_conflict_do_nothing()
 """The first answer is the answer."""
+KEEP_RULE_TEXT = upsert(schema.rule_text).on_conflict_do_nothing()
+"""A version is what it was when it first came into force."""
 DROP_ANSWERS = delete(schema.command).where(schema.command.c.at_ms < bindparam("before_ms"))
 ADD_BLOCK = upsert(schema.intake_block)
 ADD_JOURNAL = upsert(schema.journal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,16 @@ class Answer:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """A version of a rule as it stood in its file."""
+
+    rule_id: str
+    version: str
+    kind: str
+    content: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class Transaction:
     """Everything that commits together and takes one offset."""
@@ -91,6 +101,8 @@ class Transaction:
     snapshot: Snapshot | None = None
     followers: dict[str, int] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
+    rule_texts: list[RuleText] = field(default_factory=list)
+    """Versions of rules that come into force; those the records know already are passed over."""
     trim_through: int = 0
     """Blocks up to this offset may go …"""
     trim_before_ms: int = 0
@@ -110,5 +122,5 @@ class Transaction:
         return not (
             self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
             or self.quarantined or self.quietings or self.remembered or self.tallies or self.snapshot or self.followers
-            or self.answers or self.trim_through
+            or self.answers or self.rule_texts or self.trim_through
         )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,9 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
     if transaction.snapshot:
         snapshot = transaction.snapshot
         _put(connection, schema.shard, [{"shard": snapshot.shard, "offset": offset, "body": snapshot.body}])
+    if transaction.rule_texts:
+        texts = [{**asdict(text), "first_at_ms": at_ms} for text in transaction.rule_texts]
+        connection.execute(statements.KEEP_RULE_TEXT, texts)
     if transaction.answers:
         connection.execute(
             statements.KEEP_ANSWER,

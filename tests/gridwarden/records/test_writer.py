@@ -29,7 +29,7 @@ from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records import database, schema
 from gridwarden.records.block import decode, rows_json
 from gridwarden.records.reader import Reader
-from gridwarden.records.transaction import Answer, SeenUnregistered, Snapshot, Transaction
+from gridwarden.records.transaction import Answer, RuleText, SeenUnregistered, Snapshot, Transaction
 from gridwarden.records.writer import COMMANDS_KEPT_MS, Writer
 
 NOW_MS = 1_800_000_000_000
@@ -65,6 +65,7 @@ def everything(at_ms: int = NOW_MS) -> Transaction:
     transaction.followers = {"history": 0}
     transaction.answers = [Answer("c1", {"x": 1})]
     transaction.quietings = {1: QUIETING}
+    transaction.rule_texts = [RuleText("smoke.fire", "1", "smoke", {"when": "state == 'alarm'"})]
     return transaction
 
 
