@@ -1,6 +1,6 @@
 """The history of all readings: a follower of records, rebuilt from them where need be. Never in the alarm's way.
 
-The protocol and its values. Implementations: ``duckdb`` (embedded). What feeds them: ``follower``.
+The protocol and its values. Implementations: ``duckdb`` (embedded), ``influxdb`` (a server). What feeds them: ``follower``.
 """
 
 from __future__ import annotations
