@@ -44,11 +44,15 @@ class Backtest:
         devices: the registry.
         texts: what the codes in the chunks stand for.
         told: hears every transition of every device; of one device in order of time.
+        confirms: a latched alarm is confirmed as soon as it is over. Without it, as nobody does, it would stay for ever,
+            and what happens to its device later would be the same alarm.
     """
 
-    def __init__(self, rules: RuleSet, devices: Mapping[str, Device], texts: Texts, told: Told) -> None:
+    def __init__(
+        self, rules: RuleSet, devices: Mapping[str, Device], texts: Texts, told: Told, *, confirms: bool = False
+    ) -> None:
         kinds = {rule.kind for rule in rules if rule.enabled}
-        self._of_kind = {kind: _OfKind(rules, kind, devices, texts, told) for kind in sorted(kinds)}
+        self._of_kind = {kind: _OfKind(rules, kind, devices, texts, told, confirms) for kind in sorted(kinds)}
 
     @property
     def shown(self) -> int:
@@ -88,7 +92,9 @@ class _Step:
 class _OfKind:
     """The devices of one kind."""
 
-    def __init__(self, rules: RuleSet, kind: str, devices: Mapping[str, Device], texts: Texts, told: Told) -> None:
+    def __init__(
+        self, rules: RuleSet, kind: str, devices: Mapping[str, Device], texts: Texts, told: Told, confirms: bool
+    ) -> None:
         mine = tuple(rule for rule in rules if rule.kind == kind and rule.enabled)
         self._rules = RuleSet(mine)
         self._rated = frozenset[str]().union(*(rule.rated for rule in mine))
@@ -98,6 +104,7 @@ class _OfKind:
         self._devices = devices
         self._texts = texts
         self._told = told
+        self._confirms = confirms
         self._players: dict[int, Player] = {}
         self._over: dict[int, tuple[Alarm, ...]] = {}
         """Of devices on which nothing is active: alarms that the engine is to remember."""
@@ -187,7 +194,8 @@ class _OfKind:
             self._let_go(key, player)
 
     def _player(self, key: int, device_id: str) -> Player:
-        player = Player(self._rules, self._devices.get(device_id), self._told, self._over.pop(key, ()))
+        device, over = self._devices.get(device_id), self._over.pop(key, ())
+        player = Player(self._rules, device, self._told, over, confirms=self._confirms)
         self._players[key] = player
         return player
 

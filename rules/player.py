@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from gridwarden.model import Alarm, AlarmState, Device, Reading
+from gridwarden.model import Alarm, AlarmState, Device, Outcome, Reading
 from gridwarden.window import Window
 from rules.alarm import Transition
 from rules.engine import Engine
@@ -12,6 +12,7 @@ from rules.rule import RuleSet
 
 Told = Callable[[int, Transition], None]
 """Hears our own time and what changed then."""
+_NOBODY = "backtest"
 
 
 class Player:
@@ -21,14 +22,24 @@ class Player:
         rules: the rules of its kind.
         device: as the registry has it.
         told: hears every transition, in order of time.
+        confirms: a latched alarm is confirmed as soon as it is over, since nobody is there to do it.
         remembered: alarms of this device that are over; the engine may ask how often it fired.
     """
 
-    def __init__(self, rules: RuleSet, device: Device | None, told: Told, remembered: Iterable[Alarm] = ()) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        device: Device | None,
+        told: Told,
+        remembered: Iterable[Alarm] = (),
+        *,
+        confirms: bool = False,
+    ) -> None:
         self._engine = Engine(rules)
         self._engine.restore(remembered)
         self._device = device
         self._told = told
+        self._confirms = confirms
         self._active: set[str] = set()
         self.window: Window | None = None
         """``None``: it has not been kept up and must be made anew."""
@@ -54,12 +65,19 @@ class Player:
         self._take(now_ms, self._engine.decide(reading, window, self._device if reading.registered else None))
 
     def _take(self, now_ms: int, transitions: Iterable[Transition]) -> None:
+        over: dict[str, Alarm] = {}
         for transition in transitions:
             alarm = transition.alarm
+            over.pop(alarm.alarm_id, None)
             if alarm.state in (AlarmState.PENDING, AlarmState.FIRING):
                 self._active.add(alarm.alarm_id)
+                if self._confirms and alarm.cleared_at_ms is not None:
+                    over[alarm.alarm_id] = alarm
             else:
                 self._active.discard(alarm.alarm_id)
                 if alarm.memory:
                     self.over[alarm.rule_id] = alarm
             self._told(now_ms, transition)
+        for alarm in over.values():
+            confirmed = self._engine.confirm(alarm.alarm_id, _NOBODY, alarm.cleared_at_ms or now_ms, Outcome.TRUE, "")
+            self._take(now_ms, [confirmed] if confirmed else [])

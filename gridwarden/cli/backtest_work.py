@@ -74,7 +74,8 @@ def _judge(
     texts = Texts(past.codes, past.gateways)
     told_to = [Collector() for _ in rule_sets]
     tests = [
-        Backtest(rules, devices, texts, collector.hear) for rules, collector in zip(rule_sets, told_to, strict=True)
+        Backtest(rules, devices, texts, collector.hear, confirms=True)
+        for rules, collector in zip(rule_sets, told_to, strict=True)
     ]
     with bar("judging the past") as progress:
         task = progress.add_task("", total=max(past.rows, 1), note="")

@@ -44,10 +44,15 @@ def reading(device_id: str = "L-1", at_ms: int = 0, delay_ms: int = 0, seq: int 
 
 
 def backtested(
-    rules: RuleSet, readings: Sequence[Reading], end_ms: int, devices: dict[str, Device] | None = None
+    rules: RuleSet,
+    readings: Sequence[Reading],
+    end_ms: int,
+    devices: dict[str, Device] | None = None,
+    *,
+    confirms: bool = False,
 ) -> tuple[list[Episode], Backtest]:
     texts, told = Texts({}, GATEWAYS), Collector()
-    backtest = Backtest(rules, devices or {}, texts, told.hear)
+    backtest = Backtest(rules, devices or {}, texts, told.hear, confirms=confirms)
     for chunk in chunks(readings, fields_of([rules]), texts):
         backtest.take(chunk)
     backtest.finish(end_ms)
@@ -189,6 +194,15 @@ def test_a_late_fire_is_judged_when_it_was_received() -> None:
     episodes, plain, _ = both(rules, [late, *readings], START_MS + 9 * DAY_MS)
     assert episodes == plain
     assert [one.cleared_at_ms for one in episodes] == [START_MS + 3 * DAY_MS + 60_000]
+
+
+@pytest.mark.parametrize(("confirms", "fired_at_ms"), [(False, [0]), (True, [0, 120_000])])
+def test_a_latched_alarm_is_confirmed_when_it_is_over_if_so_wished(confirms: bool, fired_at_ms: list[int]) -> None:
+    rules = RuleSet((rule(when="entrapment", life_safety=True, latched=True),))
+    readings = [reading(at_ms=minute * 60_000, entrapment=minute % 2 == 0) for minute in range(4)]
+    episodes, _ = backtested(rules, readings, START_MS + DAY_MS, confirms=confirms)
+    assert [one.fired_at_ms - START_MS for one in episodes] == fired_at_ms
+    assert all((one.resolved_at_ms is not None) is confirms for one in episodes)
 
 
 def test_rules_that_are_switched_off_and_other_kinds_need_nothing_read() -> None:
