@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import commands, wire
 from api.auth import Asker, must_see
 from api.commands import IdempotencyKey
+from api.explanation import explain
 from api.paging import After, Area, From, Key, Limit, Time, mark, narrow, read_mark, read_time
 from api.services import Given, Services
 from gridwarden.access import Action, Principal, require, scopes
@@ -63,6 +64,12 @@ def one_alarm(alarm_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """One alarm."""
     alarm = _seen(services, asker, alarm_id)
     return wire.alarm_of(alarm, services.rules)
+
+
+@router.get("/{alarm_id}/explanation")
+def explanation(alarm_id: str, asker: Asker, services: Given) -> dict[str, Any]:
+    """Why it fired: the rule as it stood then, what each condition saw, the readings around it."""
+    return explain(services, _seen(services, asker, alarm_id))
 
 
 @router.post("/{alarm_id}/ack")

@@ -18,6 +18,7 @@ import structlog
 from gridwarden import failpoints
 from gridwarden.areas import within
 from gridwarden.errors import RecordsUnavailable
+from gridwarden.model import Operation
 from gridwarden.records.reader import Entry, Reader
 
 QUEUE_LIMIT = 2_000
@@ -82,6 +83,7 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._woken = asyncio.Event()
         self._failing = False
+        self.on_rules_loaded: Callable[[], None] = lambda: None
         self.seq = reader.last_seq()
         """The last journal entry handed out."""
 
@@ -117,6 +119,8 @@ class Hub:
                 if entries:
                     failpoints.reach("push.before")
                     self.seq = entries[-1].seq
+                    if any(entry.operation == Operation.RULES_LOADED for entry in entries):
+                        self.on_rules_loaded()
                     self._hand_out([Change(entry.area, entry) for entry in entries])
                     failpoints.reach("push.after")
                 else:

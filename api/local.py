@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,8 @@ def only_local(request: Request) -> None:
         raise NotFound("not_found", request.url.path)
 
 
+OWNER = "local"
+"""Who acts, for the journal: whoever owns the data directory."""
 router = APIRouter(prefix="/local", dependencies=[Depends(only_local)], include_in_schema=False)
 
 
@@ -124,6 +127,20 @@ def _freeze(history: History, order: SnapshotOrder) -> Snapshot:
         return history.snapshot(order.kinds, order.from_ms, order.to_ms)
     history.offset()  # one that could not be opened says why
     raise Unavailable('only the embedded history ([history] kind = "duckdb") can be read as a whole')
+
+
+class RulesOrder(BaseModel):
+    """Other rules, or only what they would change."""
+
+    model_config = ConfigDict(extra="forbid")
+    dry_run: bool = False
+
+
+@router.post("/rules")
+async def reload_rules(order: RulesOrder, services: Given) -> dict[str, Any]:
+    """Have the rule files read anew, all or none of them; what that changes."""
+    command_id = f"rules/{secrets.token_hex(12)}"
+    return await services.link.command(command_id, "rules", {"actor": OWNER, "dry_run": order.dry_run})
 
 
 @router.get("/users")

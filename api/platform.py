@@ -88,7 +88,7 @@ def rules(_asker: Asker, services: Given) -> dict[str, Any]:
         "rules": [
             {"id": rule.id, "version": rule.version, "kind": rule.kind, "name": wire.rule_name(services.rules, rule.id),
              "severity": rule.severity, "category": rule.category, "life_safety": rule.life_safety,
-             "latched": rule.latched, "source": rule.source}
+             "latched": rule.latched, "shadow": rule.shadow, "source": rule.source}
             for rule in services.rules.all if rule.enabled
         ],
     }  # fmt: skip

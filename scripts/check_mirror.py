@@ -27,6 +27,7 @@ TESTED_WITH = {
         f"gridwarden/broker/{name}.py" for name in ("child", "probe", "stream")
     ],
     "tests/gridwarden/cli/test_backtest.py": ["gridwarden/cli/backtest_work.py"],
+    "tests/gridwarden/cli/test_rulebook.py": ["api/explanation.py"],
     "tests/gridwarden/cli/test_main.py": [
         "gridwarden/cli/play.py",
         "gridwarden/cli/local.py",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gridwarden import __version__, app, logs
-from gridwarden.cli import backtest, bench, checks, gateways, instance, play, registry, review, simulate
+from gridwarden.cli import backtest, bench, checks, gateways, instance, play, registry, review, rulebook, simulate
 from gridwarden.cli.output import ConfigOption, DataOption, installation, out, say, told
 
 cli = typer.Typer(
@@ -80,6 +80,8 @@ cli.command("simulate", rich_help_panel=_FEED)(simulate.simulate)
 cli.command("ledger", rich_help_panel=_SEE)(review.ledger)
 cli.add_typer(review.dead_letters, name="deadletter", rich_help_panel=_SEE)
 review.rules.command("backtest")(backtest.backtest)
+review.rules.command("apply")(rulebook.apply)
+review.rules.command("explain")(rulebook.explain)
 cli.add_typer(review.rules, name="rules", rich_help_panel=_SEE)
 cli.command("bench", rich_help_panel=_SEE)(bench.bench)
 

@@ -23,7 +23,7 @@ from api.services import Services
 from api.states import States
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config
-from gridwarden.errors import GridwardenError
+from gridwarden.errors import ConfigError, GridwardenError
 from gridwarden.history import History
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.follower import follow
@@ -32,6 +32,7 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
 from gridwarden.records.reader import Reader
 from gridwarden.web.absent import AbsentHistory
+from rules.load import load as load_rules
 from rules.rule import RuleSet
 
 HOUR_MS = 3_600_000
@@ -53,6 +54,7 @@ class Web:
         self._page = page
         self._followed = 0
         self._news = asyncio.Event()
+        self._rules_loaded = asyncio.Event()
         self._services: Services
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -60,6 +62,7 @@ class Web:
         with open_services(self._config, self._rules, self._hear) as services:
             self._services = services
             services.on_registry_change = lambda: _tell_registry(services)
+            services.hub.on_rules_loaded = self._rules_loaded.set
             app = create_app(services, self._page)
             http = self._config.http
             local = socket_path(self._config.data, "web")
@@ -68,6 +71,7 @@ class Web:
                     tasks.create_task(services.link.run(), name="web-link")
                     tasks.create_task(services.hub.run(), name="web-hub")
                     tasks.create_task(services.states.run(), name="web-states")
+                    tasks.create_task(self._keep_rules(services), name="web-rules")
                     tasks.create_task(self._follow(services), name="web-history")
                     tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
                     tasks.create_task(_serve(uvicorn_config(_local(app)), [owner]), name="web-local")
@@ -82,6 +86,18 @@ class Web:
             services.hub.push_provisional(frame["provisional"])
         if frame.get("link") == "up":
             services.link.tell({"followed": {"history": self._followed}})
+
+    async def _keep_rules(self, services: Services) -> None:
+        """Names and texts of the rules that core has loaded, read where core has read them."""
+        while True:
+            await self._rules_loaded.wait()
+            self._rules_loaded.clear()
+            try:
+                services.rules = await asyncio.to_thread(
+                    load_rules, self._config.rules, shipped_packs=self._config.shipped_packs
+                )
+            except ConfigError as error:  # changed once more meanwhile; core goes on with what it has, and so do we
+                _log.error("rules.not_read", reason=str(error))
 
     async def _follow(self, services: Services) -> None:
         async def followed(offset: int) -> None:
