@@ -89,7 +89,9 @@ def as_text(result: Result) -> str:
         if told is not None:
             lines += [] if told is result.trial else ["", f"against rules {told.version}:"]
             lines += _table([_COLUMNS, *(_row(one) for one in told.sums)])
-            lines += [f"not tried, for it looks at more than one device: {rule.id}" for rule in told.left_out]
+            if told.left_out:
+                others = ", ".join(rule.id for rule in told.left_out)
+                lines.append(f"not tried, since they look at silence or at more than one device: {others}")
     return "\n".join([*lines, *_difference_lines(result.difference())])
 
 

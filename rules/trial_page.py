@@ -41,7 +41,7 @@ TEXTS = {
     "device": ("设备", "Device"),
     "duration": ("时长", "Duration"),
     "more": ("其余未列出", "more are not listed"),
-    "not_tried": ("未测试 (涉及多个设备)", "Not tried, for it looks at more than one device"),
+    "not_tried": ("未测试 (涉及失联或多个设备)", "Not tried, since they look at silence or at more than one device"),
 }
 """What the page says, Chinese and English."""
 _STYLE = """
@@ -101,7 +101,8 @@ def _trial(told: Trial, which: str) -> str:
     keys = ("rule", "episodes", "devices", "total", "median", "delay", "rate", "open")
     head = "".join(f"<th>{_said(key)}</th>" for key in keys)
     body = "".join(_sum(one, names[one.rule_id]) for one in told.sums)
-    left_out = "".join(f"<p class=soft>{_said('not_tried')}: {_rule(rule)}</p>" for rule in told.left_out)
+    others = ", ".join(_rule(rule) for rule in told.left_out)
+    left_out = f"<p class=soft>{_said('not_tried')}: {others}</p>" if others else ""
     title = f"<h2>{_said(which)} <small><code>{escape(told.version)}</code></small></h2>"
     return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{left_out}"
 
@@ -125,7 +126,8 @@ def _charts(result: Result) -> str:
         before = _counts(result.against.episodes, rule.id, result.extent) if result.against else [0] * BARS
         if any(now) or any(before):
             figures.append(_chart(rule, now, before, result.extent))
-    return f"<h2>{_said('over_time')}</h2>{''.join(figures)}" if figures else ""
+    legend = f"<p class=soft>■ {_said('now')} · □ {_said('before')}</p>" if result.against else ""
+    return f"<h2>{_said('over_time')}</h2>{legend}{''.join(figures)}" if figures else ""
 
 
 def _counts(episodes: Iterable[Episode], rule_id: str, extent: Extent) -> list[int]:
