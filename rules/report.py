@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as ET
 
-_UNITS = ((3_600_000, "h"), (60_000, "m"), (1000, "s"))
+from rules.coverage import Coverage, as_rows, untouched
+from rules.timeline import Entry, compare, write_duration
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
-    """One line of a timeline: when (milliseconds since the beginning of the case), which rule, what became of it."""
-
-    at_ms: int
-    rule_id: str
-    what: str
-    """``pending``, ``fired``, ``cleared`` or ``resolved``."""
-
-    def __str__(self) -> str:
-        return f"[{write_duration(self.at_ms)}, {self.rule_id}, {self.what}]"
+__all__ = ["CaseResult", "Report", "as_json", "as_junit", "as_text", "coverage_text", "write_duration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +20,31 @@ class CaseResult:
     name: str
     expected: tuple[Entry, ...]
     got: tuple[Entry, ...]
+    lines: tuple[tuple[str, Entry], ...] = field(init=False, repr=False, compare=False)
+    """Both as one timeline; marked ``-`` what did not happen, ``+`` what was not expected, `` `` what is right."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(compare(self.expected, self.got)))
 
     @property
     def passed(self) -> bool:
         """Whether just that happened which was expected."""
-        return self.expected == self.got
+        return all(mark == " " for mark, _ in self.lines)
 
     @property
     def missing(self) -> tuple[Entry, ...]:
         """Expected, and did not happen."""
-        return _without(self.expected, self.got)
+        return tuple(entry for mark, entry in self.lines if mark == "-")
 
     @property
     def surplus(self) -> tuple[Entry, ...]:
         """Happened, and was not expected."""
-        return _without(self.got, self.expected)
+        return tuple(entry for mark, entry in self.lines if mark == "+")
+
+    def diff(self) -> list[str]:
+        """The timeline line by line, marked; where two lines differ by their details alone, with all of these."""
+        twins = {entry for mark, entry in self.lines if mark == "-"} & set(self.surplus)
+        return [f"{mark} {entry.text(entry.details) if entry in twins else entry}" for mark, entry in self.lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ class Report:
     """All cases of a run."""
 
     cases: tuple[CaseResult, ...]
-    never_fired: tuple[str, ...]
-    """Rules under test that no case made fire."""
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def passed(self) -> tuple[CaseResult, ...]:
@@ -72,24 +71,42 @@ class Report:
 
 
 def as_text(report: Report) -> str:
-    """For people: each failed case with what was missing (-) and what was too much (+), then the sum."""
+    """For people: each failed case as a timeline in which - is missing and + is too much, then the sum."""
     lines: list[str] = []
     for case in report.failed:
         lines.append(f"FAILED {case.path}: {case.name}")
-        lines += [f"  - {entry}" for entry in case.missing]
-        lines += [f"  + {entry}" for entry in case.surplus]
-    if report.never_fired:
-        lines.append(f"never fired: {', '.join(report.never_fired)}")
+        lines += [f"  {line}" for line in case.diff()]
+    if report.coverage.never_fired:
+        lines.append(f"never fired: {', '.join(report.coverage.never_fired)}")
     lines.append(f"{len(report.passed)} passed, {len(report.failed)} failed")
     return "\n".join(lines)
 
 
+def coverage_text(coverage: Coverage) -> str:
+    """For people: a line a rule, then every branch that no case touches."""
+    rows = as_rows(coverage)
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{name:<{width}}  {touched:>5} of {of:>5}  {percent:>7}" for name, touched, of, percent in rows]
+    return "\n".join([*lines, *(f"not touched: {branch.rule_id}: {branch}" for branch in untouched(coverage))])
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """For programs: plain values."""
+    coverage = report.coverage
     return {
         "passed": len(report.passed),
         "failed": len(report.failed),
-        "never_fired": list(report.never_fired),
+        "never_fired": list(coverage.never_fired),
+        "coverage": {
+            "percent": coverage.percent,
+            "branches": coverage.branches,
+            "touched": coverage.touched,
+            "rules": [
+                {"rule": rule.rule_id, "branches": rule.branches, "touched": rule.touched,
+                 "untouched": [str(branch) for branch in rule.untouched]}
+                for rule in coverage.rules
+            ],
+        },
         "cases": [
             {
                 "path": case.path,
@@ -100,7 +117,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for case in report.cases
         ],
-    }
+    }  # fmt: skip
 
 
 def as_junit(report: Report) -> str:
@@ -112,29 +129,11 @@ def as_junit(report: Report) -> str:
         element = ET.SubElement(suite, "testcase", classname=case.path, name=case.name)
         if not case.passed:
             failure = ET.SubElement(element, "failure", message="the timeline differs")
-            lost, more = (["- " + str(e) for e in case.missing], ["+ " + str(e) for e in case.surplus])
-            failure.text = "\n".join(lost + more)
+            failure.text = "\n".join(case.diff())
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
-def write_duration(duration_ms: int) -> str:
-    """``90s``, ``5m``, ``250ms``: the largest unit that needs no fraction."""
-    for unit_ms, unit in _UNITS:
-        if duration_ms and duration_ms % unit_ms == 0:
-            return f"{duration_ms // unit_ms}{unit}"
-    return f"{duration_ms}ms" if duration_ms else "0s"
-
-
 def _row(entry: Entry) -> list[Any]:
-    return [write_duration(entry.at_ms), entry.rule_id, entry.what]
-
-
-def _without(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    left = list(others)
-    kept = []
-    for entry in entries:
-        if entry in left:
-            left.remove(entry)
-        else:
-            kept.append(entry)
-    return tuple(kept)
+    words: list[Any] = [write_duration(entry.at_ms), *filter(None, (entry.who,)), entry.rule_id, entry.what]
+    details = {name: value for name, value in entry.details.items() if value}
+    return [*words, details] if details else words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from json import dumps
 from typing import Any, TypeVar
@@ -192,9 +192,7 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
     parts = [part for level in levels for part in (level.when, level.reset)]
     conditions = [when, clear, *(one for one in (first, suppressed) if one), *parts]
     head = head_of(kind, written, _shape(written, conditions))
-    when_unknown = {OnMissing.KEEP: None, OnMissing.ALARM: True, OnMissing.CLEAR: False}[written.on_missing]
-    breached = kleene.instead_of_unknown(when.evaluate, when_unknown)
-    return Rule(
+    rule = Rule(
         **{name: getattr(head, name) for name in Head.__dataclass_fields__},
         clock=written.clock,
         first=first,
@@ -207,6 +205,27 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
         on_missing=written.on_missing,
         fields=tuple(sorted(frozenset[str]().union(*(condition.fields for condition in conditions)))),
         rated=frozenset[str]().union(*(condition.rated for condition in conditions)),
+        begins=when.evaluate,
+        breached=when.evaluate,
+        over=clear.evaluate,
+    )
+    return judging(rule, when=when, clear=clear, first=first, suppressed=suppressed, levels=levels)
+
+
+def judging(
+    rule: Rule, *, when: Condition, clear: Condition, first: Condition | None, suppressed: Condition | None,
+    levels: tuple[Level, ...],
+) -> Rule:  # fmt: skip
+    """``rule`` as it judges by these conditions; they mean what its own do, and may do something besides."""
+    when_unknown = {OnMissing.KEEP: None, OnMissing.ALARM: True, OnMissing.CLEAR: False}[rule.on_missing]
+    breached = kleene.instead_of_unknown(when.evaluate, when_unknown)
+    return replace(
+        rule,
+        when=when,
+        clear=clear,
+        first=first,
+        suppressed=suppressed,
+        levels=levels,
         begins=first.evaluate if first else breached,
         breached=breached,
         over=kleene.instead_of_unknown(clear.evaluate, None if when_unknown is None else not when_unknown),

@@ -1,4 +1,4 @@
-"""Tests of rules that a fireman can read: one device, what it says when, and what must come of it. Virtual time.
+"""Tests of rules that a fireman can read: devices, what they say when, and what must come of it. Virtual time.
 
 A test file ``smoke.test.yaml`` tests the rules of ``smoke.yaml`` beside it (or those that ``rules:`` names)::
 
@@ -20,287 +20,277 @@ A test file ``smoke.test.yaml`` tests the rules of ``smoke.yaml`` beside it (or 
           - [30s, smoke.fire, cleared]
           - [60s, smoke.fire, resolved]
 
-Words of a step besides fields: ``seq``, ``gateway``, ``entitled: false`` (the gateway may not speak for the device) and
-``registered: false``. A value ``null`` is one that was sent and could not be used. What can come of a rule: ``pending``
-(the condition holds, the hold runs), ``fired``, ``cleared`` (latched: over, not yet confirmed), ``resolved``.
+Every word, several devices, series, cases, reasons: docs/guide/rules.md. This module reads such files and judges nothing;
+:mod:`gridwarden.core.rule_tests` plays them to core's own judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from hashlib import blake2b
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS, FieldType
 from gridwarden.kinds import Field as KindField
-from gridwarden.model import Alarm, AlarmState, Device, Operation, Outcome, Reading, Value
-from gridwarden.window import Window
-from rules.alarm import Transition
-from rules.engine import Engine
-from rules.load import TEST_SUFFIX, expand, load, read_yaml
-from rules.report import CaseResult, Entry, Report
+from gridwarden.model import Device, Value
+from rules import series
+from rules.load import TEST_SUFFIX, load, read_rules, read_yaml
 from rules.rule import RuleSet
+from rules.script_words import (
+    SINGLE,
+    WrittenCase,
+    WrittenDevice,
+    WrittenSeries,
+    WrittenStep,
+    WrittenTests,
+    parse_offset,
+    read_entry,
+    refusal,
+)
+from rules.timeline import EVENT, Entry
 from rules.written import parse_duration
 
-START_AT_MS = 1_767_225_600_000
-"""Where every case begins: 2026-01-01T00:00:00Z."""
-_DEVICE = "DEVICE-1"
-_GATEWAY = "gateway-1"
-_STAGES = ("pending", "fired", "cleared", "resolved")
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One reading as its device sends it."""
 
-class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _WrittenCase(_Written):
-    name: str = Field(min_length=1, max_length=200)
-    kind: str | None = None
-    attributes: dict[str, Any] = {}
-    steps: list[dict[str, Any]] = Field(min_length=1, max_length=10_000)
-    expect: list[list[str]]
-
-
-class _WrittenTests(_Written):
-    rules: list[str] = []
-    cases: list[_WrittenCase] = Field(min_length=1, max_length=10_000)
-
-
-class _WrittenStep(_Written):
-    """The words of a step that are not fields."""
-
-    at: str
-    sent: str | None = None
+    device_id: str
+    values: Mapping[str, Value]
+    sent_ms: int | None
+    """The device's clock, since the beginning of the case; ``None``: it sends no time."""
     seq: int | None = None
-    gateway: str = _GATEWAY
-    entitled: bool = True
-    registered: bool = True
-    repeat_of: str | None = None
-    restart: bool = False
-    acknowledge: str | None = None
-    confirm: str | None = None
-    outcome: str = "true"
 
 
-def run(paths: Iterable[Path]) -> Report:
-    """Run the cases of these test files (folders: of every ``*.test.yaml`` in them; a rule file: of the one beside it).
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happens."""
+
+    place: str
+    """In its file, for whoever must be told that it is wrong."""
+    at_ms: int
+    """Since the beginning of the case, on our own clock."""
+    words: WrittenStep
+    device_id: str = ""
+    said: tuple[Said, ...] = ()
+    """The readings of one message."""
+    rules: RuleSet | None = None
+    """To go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One story, and what must come of it."""
+
+    name: str
+    devices: dict[str, Device]
+    steps: tuple[Step, ...]
+    """In order of time."""
+    expected: tuple[Entry, ...]
+    """In order of time."""
+    expects_events: bool
+    """Whether grid events are part of what is expected."""
+
+    @property
+    def only(self) -> str:
+        """The device, where there is just one: nobody needs to name it."""
+        return next(iter(self.devices)) if len(self.devices) == 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """What a test file holds."""
+
+    path: Path
+    rules: RuleSet
+    cases: tuple[Case, ...]
+
+
+def read_tests(path: Path) -> Tests:
+    """The cases of a test file with the rules under test.
 
     Raises:
-        ConfigError: a test or rule file cannot be read or used, or there is none.
+        ConfigError: one of the files cannot be read or used; with place and reason.
     """
-    files = [_test_of(path) for path in expand(paths, TEST_SUFFIX)]
-    if not files:
-        raise ConfigError(f"no *{TEST_SUFFIX} there")
-    results: list[CaseResult] = []
-    rules: set[str] = set()
-    for path in dict.fromkeys(files):
-        under_test, cases = _run_file(path)
-        rules |= {rule.id for rule in under_test if rule.enabled}
-        results += cases
-    fired = {entry.rule_id for result in results for entry in result.got if entry.what == "fired"}
-    return Report(tuple(results), tuple(sorted(rules - fired)))
-
-
-def _test_of(path: Path) -> Path:
-    return path if path.name.endswith(TEST_SUFFIX) else path.with_suffix("").with_suffix(TEST_SUFFIX)
-
-
-def _run_file(path: Path) -> tuple[RuleSet, list[CaseResult]]:
     try:
-        written = _WrittenTests.model_validate(read_yaml(path))
+        written = WrittenTests.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise _refusal(error, path) from error
+        raise refusal(error, path) from error
     names = written.rules or [path.name.removesuffix(TEST_SUFFIX) + ".yaml"]
-    rules = load(path.parent / name for name in names)
-    return rules, [_run_case(rules, case, path) for case in written.cases]
+    files = [path.parent / name for name in names]
+    rules = load(files)
+    return Tests(path, rules, tuple(_Reading(path, files, rules, case).case() for case in written.cases))
 
 
-def _run_case(rules: RuleSet, case: _WrittenCase, path: Path) -> CaseResult:
-    place = f"case {case.name!r}"
-    kinds = {rule.kind for rule in rules}
-    kind = case.kind or (kinds.pop() if len(kinds) == 1 else "")
-    if kind not in KINDS:
-        raise ConfigError("kind: one of " + ", ".join(KINDS), path=path, place=place)
-    expected = tuple(sorted((_entry(row, rules, path, place) for row in case.expect), key=_order))
-    world = _World(rules, Device(_DEVICE, kind, attributes=case.attributes))
-    for number, step in enumerate(case.steps, start=1):
-        try:
-            world.play(step)
-        except ValidationError as error:
-            raise _refusal(error, path, f"{place}: step {number}") from error
-        except (ConfigError, ValueError) as error:
-            reason = error.reason if isinstance(error, ConfigError) else str(error)
-            raise ConfigError(reason, path=path, place=f"{place}: step {number}") from error
-    return CaseResult(str(path), case.name, expected, tuple(sorted(world.timeline, key=_order)))
+class _Reading:
+    """Reads one case; knows where it stands."""
 
+    def __init__(self, path: Path, files: list[Path], rules: RuleSet, written: WrittenCase) -> None:
+        self._path, self._files, self._rules, self._written = path, files, rules, written
+        self._place = f"case {written.name!r}"
+        self._clocks_ms: dict[str, int] = {}
+        self._devices: dict[str, Device] = {}
+        for name, device in (written.devices or {SINGLE: WrittenDevice(attributes=written.attributes)}).items():
+            self._devices[name] = self._device(name, device)
+            self._clocks_ms[name] = self._parsed(parse_offset, device.clock, f"devices: {name}: clock")
 
-class _World:
-    """One device, its window, the engine, and what the records would keep."""
-
-    def __init__(self, rules: RuleSet, device: Device) -> None:
-        self._rules = rules
-        self._device = device
-        self._engine = Engine(rules)
-        self._window = Window()
-        self._stored: dict[str, Alarm] = {}
-        self._said: dict[int, Reading] = {}
-        self._now_ms = START_AT_MS
-        self.timeline: list[Entry] = []
-
-    def play(self, raw: dict[str, Any]) -> None:
-        """One step: first the timers until then, then what it says."""
-        values = {name: value for name, value in raw.items() if name not in _WrittenStep.model_fields}
-        step = _WrittenStep.model_validate({name: value for name, value in raw.items() if name not in values})
-        now_ms = _at(step.at)
-        if now_ms < self._now_ms:
-            raise ConfigError("the steps are not in order of time")
-        self._pass_time(now_ms)
-        if step.restart:
-            self._restart()
-        for rule_id in filter(None, (step.acknowledge, step.confirm)):
-            self._command(step, rule_id)
-        if step.repeat_of is not None:
-            self._repeat(_at(step.repeat_of))
-        if values:
-            self._say(step, values)
-
-    def _pass_time(self, now_ms: int) -> None:
-        while (wake_at_ms := self._engine.next_wake_ms()) is not None and wake_at_ms <= now_ms:
-            self._take(self._engine.advance(wake_at_ms))
-        self._now_ms = now_ms
-
-    def _restart(self) -> None:
-        self._window = Window.load(self._window.dump())
-        self._engine = Engine(self._rules)
-        self._engine.restore(self._stored.values())
-
-    def _command(self, step: _WrittenStep, rule_id: str) -> None:
-        alarm = next((a for a in self._stored.values() if a.rule_id == rule_id), None)
-        if alarm is None:
-            raise ConfigError(f"no alarm of rule {rule_id} at this time")
-        if step.confirm:
-            outcome = Outcome(step.outcome)
-            self._take([self._engine.confirm(alarm.alarm_id, "operator", self._now_ms, outcome, "")])
-        else:
-            self._take([self._engine.acknowledge(alarm.alarm_id, "operator", self._now_ms, "")])
-
-    def _repeat(self, said_at_ms: int) -> None:
-        said = self._said.get(said_at_ms)
-        if said is None:
-            raise ConfigError("repeat_of: the device said nothing at that time")
-        self._hear(said)
-
-    def _say(self, step: _WrittenStep, values: dict[str, Any]) -> None:
-        checked = {name: _value(self._device.kind, name, value) for name, value in values.items()}
-        sent_at_ms = _at(step.sent or step.at)
-        key = blake2b(repr((sent_at_ms, step.seq, sorted(checked.items()))).encode(), digest_size=8)
-        reading = Reading(
-            device_id=_DEVICE,
-            kind=self._device.kind,
-            gateway=step.gateway,
-            occurred_at_ms=sent_at_ms,
-            received_at_ms=self._now_ms,
-            seq=step.seq,
-            key=int.from_bytes(key.digest(), "little"),
-            keyed=True,
-            values=checked,
-            registered=step.registered,
-            entitled=step.entitled,
+    def case(self) -> Case:
+        written = self._written
+        steps: list[Step] = []
+        for number, one in enumerate(written.series, start=1):
+            steps += self._at(f"series {number}", self._series, one)
+        now_ms = 0
+        for number, raw in enumerate(written.steps, start=1):
+            step = self._at(f"step {number}", self._step, raw)
+            if step.at_ms < now_ms:
+                raise self._wrong("the steps are not in order of time", step.place)
+            now_ms = step.at_ms
+            steps.append(step)
+        if not steps:
+            raise self._wrong("nothing happens in it: steps or series are missing", "")
+        expected = [self._entry(row, "expect") for row in written.expect]
+        expected += [self._entry(row, "events", EVENT) for row in written.events or ()]
+        ordered = tuple(sorted(steps, key=lambda step: step.at_ms))
+        return Case(
+            written.name,
+            self._devices,
+            ordered,
+            tuple(sorted(expected, key=lambda entry: entry.order)),
+            written.events is not None,
         )
-        self._said[self._now_ms] = reading
-        self._hear(reading)
 
-    def _hear(self, said: Reading) -> None:
-        """As core does: duplicates are dropped, lateness is set, the window is moved on, then it is decided."""
-        late = self._window.is_late(said)
-        reading = Reading(
-            said.device_id, said.kind, said.gateway, said.occurred_at_ms, self._now_ms, said.seq, said.key, said.keyed,
-            dict(said.values), dict(said.quality), said.registered, said.entitled, late,
-        )  # fmt: skip
-        if self._window.knows(reading):
-            return
-        if reading.entitled:
-            self._window.observe(reading)
-        self._take(self._engine.decide(reading, self._window, self._device if reading.registered else None))
+    def _device(self, name: str, written: WrittenDevice) -> Device:
+        kinds = {rule.kind for rule in self._rules.all} & KINDS.keys()
+        kind = written.kind or self._written.kind or (kinds.pop() if len(kinds) == 1 else "")
+        if kind not in KINDS:
+            raise self._wrong("kind: one of " + ", ".join(KINDS), f"devices: {name}" if self._written.devices else "")
+        known = written.model_dump(exclude={"kind", "clock"})
+        return Device(name, kind, **known)
 
-    def _take(self, transitions: Iterable[Transition | None]) -> None:
-        for transition in transitions:
-            if transition is None:
-                continue
-            alarm = transition.alarm
-            if alarm.state in (AlarmState.PENDING, AlarmState.FIRING):
-                self._stored[alarm.alarm_id] = alarm
-            else:
-                self._stored.pop(alarm.alarm_id, None)
-            entry = _happened(transition)
-            if entry is not None:
-                self.timeline.append(entry)
+    def _step(self, raw: dict[str, Any], place: str) -> Step:
+        values = {name: value for name, value in raw.items() if name not in WrittenStep.words()}
+        words = WrittenStep.model_validate({name: value for name, value in raw.items() if name not in values})
+        at_ms, device_id = parse_duration(words.at), self._named(words.device, needed=bool(values))
+        if words.clock is not None:
+            self._clocks_ms[device_id] = parse_offset(words.clock)
+        rules = None if words.reload is None else self._reloaded(words.reload)
+        if not values:
+            return Step(place, at_ms, words, device_id, rules=rules)
+        if words.sent == "none":
+            sent_ms = None
+        else:
+            sent_ms = parse_duration(words.sent) if words.sent else at_ms + self._clocks_ms[device_id]
+        said = Said(device_id, self._checked(device_id, values), sent_ms, words.seq)
+        return Step(place, at_ms, words, device_id, (said,), rules)
+
+    def _series(self, raw: dict[str, Any], place: str) -> Iterator[Step]:
+        texts = {name: text for name, text in raw.items() if name not in WrittenSeries.words()}
+        words = WrittenSeries.model_validate({name: value for name, value in raw.items() if name not in texts})
+        device_id = self._named(words.device, needed=True)
+        from_ms, every_ms = parse_duration(words.start), parse_duration(words.every)
+        columns = {name: series.values_of(str(text)) for name, text in texts.items()}
+        said: list[tuple[int, Said]] = []
+        for number in range(max(map(len, columns.values()), default=0)):
+            at_ms = from_ms + number * every_ms
+            told = {name: column[number] for name, column in columns.items() if number < len(column)}
+            values = {name: value for name, value in told.items() if value is not series.NOTHING}
+            if values:
+                sent_ms = at_ms + self._clocks_ms[device_id]
+                said.append((at_ms, Said(device_id, self._checked(device_id, values), sent_ms)))
+        plain = WrittenStep(at=words.start, device=words.device, gateway=words.gateway)
+        if words.arrives is None:
+            return iter([Step(place, at_ms, plain, device_id, (one,)) for at_ms, one in said])
+        together = tuple(one for _, one in said)
+        arrives_ms = parse_duration(words.arrives)
+        return iter([Step(place, arrives_ms, plain, device_id, together[::-1] if words.newest_first else together)])
+
+    def _reloaded(self, wanted: str | list[str] | dict[str, Any]) -> RuleSet:
+        """Other files, or these with some keys of some rules changed (``null``: without the rule)."""
+        if not isinstance(wanted, dict):
+            return load(self._path.parent / name for name in ([wanted] if isinstance(wanted, str) else wanted))
+        left = dict(wanted)
+        found = [rule for file in self._files for rule in read_rules(_changed(read_yaml(file), left), file)]
+        if left:
+            raise ValueError(f"reload: no rule {', '.join(left)}")
+        return RuleSet(tuple(found))
+
+    def _checked(self, device_id: str, values: Mapping[str, Any]) -> dict[str, Value]:
+        kind = self._devices[device_id].kind
+        return {name: _value(kind, name, value) for name, value in values.items()}
+
+    def _named(self, name: str | None, *, needed: bool) -> str:
+        if name is not None and name not in self._devices:
+            raise ValueError(f"device: {name!r} is none of {', '.join(self._devices)}")
+        if name is None and len(self._devices) > 1:
+            if needed:
+                raise ValueError(f"device: which one of {', '.join(self._devices)}?")
+            return ""
+        return name or next(iter(self._devices))
+
+    def _entry(self, row: list[Any], place: str, prefix: str = "") -> Entry:
+        try:
+            entry = read_entry(row, prefix, needs_who=len(self._devices) > 1)
+        except ValueError as error:
+            raise self._wrong(str(error), place) from error
+        if entry.rule_id not in self._rules.by_id:
+            raise self._wrong(f"no rule {entry.rule_id}", place)
+        return replace(entry, who="") if entry.who == SINGLE else entry
+
+    def _at(self, place: str, read: Any, raw: dict[str, Any]) -> Any:
+        try:
+            return read(raw, f"{self._place}: {place}")
+        except ValidationError as error:
+            raise refusal(error, self._path, f"{self._place}: {place}") from error
+        except ConfigError as error:
+            raise self._wrong(": ".join(part for part in (error.place, error.reason) if part), place) from error
+        except ValueError as error:
+            raise self._wrong(str(error), place) from error
+
+    def _parsed(self, parse: Any, text: str, place: str) -> int:
+        try:
+            return int(parse(text))
+        except ValueError as error:
+            raise self._wrong(str(error), place) from error
+
+    def _wrong(self, reason: str, place: str) -> ConfigError:
+        where = place if place.startswith(self._place) else ": ".join(part for part in (self._place, place) if part)
+        return ConfigError(reason, path=self._path, place=where)
 
 
-def _happened(transition: Transition) -> Entry | None:
-    alarm = transition.alarm
-    match transition.operation:
-        case Operation.ALARM_FIRED:
-            at_ms, what = alarm.fired_at_ms, "fired"
-        case Operation.ALARM_CLEARED:
-            at_ms, what = alarm.cleared_at_ms, "cleared"
-        case Operation.ALARM_RESOLVED:
-            at_ms, what = alarm.resolved_at_ms, "resolved"
-        case None if alarm.state is AlarmState.PENDING:
-            at_ms, what = alarm.pending_at_ms, "pending"
-        case _:
-            return None
-    return Entry((at_ms or START_AT_MS) - START_AT_MS, alarm.rule_id, what)
-
-
-def _order(entry: Entry) -> tuple[int, str, int]:
-    return entry.at_ms, entry.rule_id, _STAGES.index(entry.what)
-
-
-def _at(text: str) -> int:
-    return START_AT_MS + parse_duration(text)
-
-
-def _entry(row: list[str], rules: RuleSet, path: Path, place: str) -> Entry:
-    try:
-        at, rule_id, what = row
-        entry = Entry(parse_duration(at), rule_id, what)
-    except ValueError as error:
-        reason = f"{row}: [time, rule, what] is expected ({error})"
-        raise ConfigError(reason, path=path, place=f"{place}: expect") from error
-    if rule_id not in rules.by_id:
-        raise ConfigError(f"no rule {rule_id}", path=path, place=f"{place}: expect")
-    if what not in _STAGES:
-        raise ConfigError(f"{what!r} is none of {', '.join(_STAGES)}", path=path, place=f"{place}: expect")
-    return entry
+def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The content of a rule file with these changes; those that were made are taken out of ``changes``."""
+    content = dict(content)
+    for key in ("rules", "absences", "correlations"):
+        found = []
+        for rule in content.get(key, ()):
+            change = changes.pop(rule.get("id"), {})
+            if change is not None:
+                merged = {**rule, **change}
+                found.append({name: value for name, value in merged.items() if value is not None})
+        content[key] = found
+    return content
 
 
 def _value(kind: str, name: str, value: Any) -> Value:
-    field = KINDS[kind].fields.get(name)
-    if field is None:
-        raise ConfigError(f"{name}: a {kind} has no such field, and it is no word of a step")
-    if value is not None and not _fits(field, value):
-        raise ConfigError(f"{name}: {value!r} is no such value; null stands for one that cannot be used")
+    known = KINDS[kind].fields.get(name)
+    if known is None:
+        raise ValueError(f"{name}: a {kind} has no such field, and it is no word of a step")
+    if value is not None and not _fits(known, value):
+        raise ValueError(f"{name}: {value!r} is no such value; null stands for one that cannot be used")
     result: Value = value
     return result
 
 
-def _fits(field: KindField, value: Any) -> bool:
-    if field.type is FieldType.BOOL:
+def _fits(known: KindField, value: Any) -> bool:
+    if known.type is FieldType.BOOL:
         return isinstance(value, bool)
-    if field.type is FieldType.ENUM:
-        return value in field.choices
-    if field.type is FieldType.TEXT:
+    if known.type is FieldType.ENUM:
+        return value in known.choices
+    if known.type is FieldType.TEXT:
         return isinstance(value, str)
-    number = isinstance(value, int if field.type is FieldType.INT else int | float) and not isinstance(value, bool)
-    return number and (field.low is None or value >= field.low) and (field.high is None or value <= field.high)
-
-
-def _refusal(error: ValidationError, path: Path, place: str = "") -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    return ConfigError(first["msg"], path=path, place=": ".join(part for part in (place, key) if part))
+    number = isinstance(value, int if known.type is FieldType.INT else int | float) and not isinstance(value, bool)
+    return number and (known.low is None or value >= known.low) and (known.high is None or value <= known.high)

@@ -43,6 +43,7 @@ TESTED_WITH = {
     "tests/gridwarden/office/test_migrate.py": ["gridwarden/office/schema.py"],
     "tests/gridwarden/web/test_service.py": ["gridwarden/web/absent.py"],
     "tests/rules/test_correlate.py": [f"rules/{name}.py" for name in ("circles", "members", "standing")],
+    "tests/rules/test_script.py": ["rules/script_words.py"],
     "tests/ingest/test_session.py": ["ingest/mqtt.py", "ingest/transport.py"],
 }
 """Modules that are parts of one thing and are tested through it: the test, and what it covers besides its own."""

@@ -11,10 +11,10 @@ import typer
 from gridwarden.cli.local import api
 from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, busy, installation, out, print_json, say, told
 from gridwarden.clock import parse_rfc3339
+from gridwarden.core.rule_tests import run as run_tests
 from gridwarden.errors import NotFound
 from rules import report as reports
 from rules.load import PACKS
-from rules.script import run as run_scripts
 
 rules = typer.Typer(help="Try out rules.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Payloads that could not be decoded.", no_args_is_help=True)
@@ -41,17 +41,32 @@ def test(
     ] = None,
     as_json: JsonOption = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML here.")] = None,
+    restarts: Annotated[
+        bool, typer.Option("--restarts", help="Run every case once more with a restart after every step.")
+    ] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Show which branches of which rules no case touches.")
+    ] = False,
+    coverage_min: Annotated[
+        float | None, typer.Option(min=0, max=100, metavar="PCT", help="Exit 1 where cases touch less of the branches.")
+    ] = None,
 ) -> None:
     """Run rule tests on virtual time; exit 1 when one fails."""
     with told():
         with busy("running rule tests"):
-            report = run_scripts(paths or [PACKS])
+            report = run_tests(paths or [PACKS], restarts=restarts)
         if junit:
             junit.write_text(reports.as_junit(report), "utf-8")
         if as_json:
             print_json(reports.as_json(report))
         else:
-            out.print(reports.as_text(report), markup=False, soft_wrap=True)
+            out.print(reports.as_text(report), markup=False, soft_wrap=True, highlight=False)
+        if coverage and not as_json:
+            out.print(reports.coverage_text(report.coverage), markup=False, soft_wrap=True, highlight=False)
+        reached = report.coverage.percent
+        if coverage_min is not None and reached < coverage_min:
+            say(f"coverage: {reached:g} % of the branches, {coverage_min:g} % are wanted")
+            raise typer.Exit(1)
         if not report.ok:
             raise typer.Exit(1)
 

@@ -6,14 +6,15 @@ quiets it any more and it still fires, it is told as any other, with the time at
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gridwarden.model import Alarm, Change, Operation
 from gridwarden.quieting import Quieting
 from gridwarden.records import rows
 from gridwarden.records.transaction import Transaction
-from gridwarden.records.writer import Start, Writer
+from gridwarden.records.writer import Start
 from rules.quiet import QuietBook, Verdict
 from rules.rule import RuleSet
 
@@ -28,12 +29,20 @@ COUNTER = "quieting"
 """The number of the newest decision, among the records' counters."""
 
 
-def restored(rules: RuleSet, start: Start, writer: Writer, now_ms: int) -> QuietBook:
+class Past(Protocol):
+    """What the records are asked of alarms that have ended."""
+
+    def over_since(self, rule_ids: Collection[str], since_ms: int) -> list[Alarm]:
+        """Alarms of these rules that were over at some time after ``since_ms`` and have ended."""
+        ...
+
+
+def restored(rules: RuleSet, start: Start, past: Past, now_ms: int) -> QuietBook:
     """What quiets alarms, and the alarms, as the records have them."""
     book = QuietBook(rules.by_id, start.quietings, start.counters.get(COUNTER, 0))
     after_ms = {rule.id: max((one.after_ms for one in rule.inhibits), default=0) for rule in rules.all}
     lasting = {rule_id for rule_id, more_ms in after_ms.items() if more_ms}
-    book.restore(start.alarms, writer.over_since(lasting, now_ms - max(after_ms.values(), default=0)))
+    book.restore(start.alarms, past.over_since(lasting, now_ms - max(after_ms.values(), default=0)))
     return book
 
 

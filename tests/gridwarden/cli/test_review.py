@@ -107,3 +107,18 @@ def test_rules_test(command: Command, tmp_path: Path) -> None:
     assert len(ET.parse(junit).findall(".//failure")) == 1  # noqa: S314 - we wrote it
     assert "it was never low" in command("rules", "test", tmp_path / "own.test.yaml").out
     assert command("rules", "test", tmp_path / "none").code == 2
+
+
+def test_coverage_of_rule_tests(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(RULE, "utf-8")
+    (tmp_path / "own.test.yaml").write_text(FAILING.replace("0.5", "0.05"), "utf-8")
+    told = command("rules", "test", tmp_path, "--coverage", "--restarts")
+    assert told.code == 0
+    assert "2 passed, 0 failed" in told.out
+    assert "own.low      2 of     4     50 %" in told.out
+    assert "not touched: own.low: when: pressure_mpa < 0.1 is never false" in told.out
+    enough = command("rules", "test", tmp_path, "--coverage-min", "50", "--json")
+    assert (enough.code, enough.json["coverage"]["percent"]) == (0, 50.0)
+    short = command("rules", "test", tmp_path, "--coverage-min", "50.1")
+    assert short.code == 1
+    assert "50 % of the branches, 50.1 % are wanted" in short.err
