@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gridwarden.clock import rfc3339
+from rules.correlation import Correlation
 from rules.episodes import Difference, Episode, RuleSum, difference, sums
 from rules.report import write_duration
 from rules.rule import Head, Rule, RuleSet
@@ -21,9 +22,9 @@ class Trial:
     """One rule set over one interval."""
 
     rules: tuple[Head, ...]
-    """Those that were tried: the enabled ones of one device."""
+    """Those that were tried: the enabled ones of one device, and correlations of these."""
     left_out: tuple[Head, ...]
-    """Enabled rules that look at more than one device, or at silence."""
+    """Enabled rules that look at silence."""
     version: str
     sums: tuple[RuleSum, ...]
     episodes: tuple[Episode, ...]
@@ -70,8 +71,9 @@ class Result:
 def trial(rules: RuleSet, episodes: Iterable[Episode], extent: Extent) -> Trial:
     """What ``rules`` would have done."""
     found = tuple(episodes)
-    tried = tuple(rule for rule in rules.of(Rule) if rule.enabled)
-    others = tuple(rule for rule in rules.by_id.values() if rule.enabled and not isinstance(rule, Rule))
+    enabled = [rule for rule in rules.by_id.values() if rule.enabled]
+    tried = tuple(rule for rule in enabled if isinstance(rule, Rule | Correlation))
+    others = tuple(rule for rule in enabled if not isinstance(rule, Rule | Correlation))
     days = {rule.id: float(extent.device_days.get(rule.kind, 0)) for rule in tried}
     summed = sums(found, [rule.id for rule in tried], days, extent.end_ms)
     return Trial(tried, others, rules.version, tuple(summed), found)
@@ -91,7 +93,7 @@ def as_text(result: Result) -> str:
             lines += _table([_COLUMNS, *(_row(one) for one in told.sums)])
             if told.left_out:
                 others = ", ".join(rule.id for rule in told.left_out)
-                lines.append(f"not tried, since they look at silence or at more than one device: {others}")
+                lines.append(f"not tried, since they look at silence: {others}")
     return "\n".join([*lines, *_difference_lines(result.difference())])
 
 

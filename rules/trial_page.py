@@ -41,7 +41,7 @@ TEXTS = {
     "device": ("设备", "Device"),
     "duration": ("时长", "Duration"),
     "more": ("其余未列出", "more are not listed"),
-    "not_tried": ("未测试 (涉及失联或多个设备)", "Not tried, since they look at silence or at more than one device"),
+    "not_tried": ("未测试 (失联类规则)", "Not tried, since they look at silence"),
 }
 """What the page says, Chinese and English."""
 _STYLE = """

@@ -20,6 +20,7 @@ from gridwarden.history.past import Past
 from gridwarden.history.snapshots import Snapshot
 from gridwarden.model import Device
 from gridwarden.office.snapshot import read_registry
+from rules.afterwards import Afterwards
 from rules.backtest import Backtest, fields_of
 from rules.episodes import Collector
 from rules.readings import Texts
@@ -72,10 +73,12 @@ def _judge(
     os.nice(_POLITE)  # of this thread alone, which ends with the work
     past = Past(snapshot, fields)
     texts = Texts(past.codes, past.gateways)
-    told_to = [Collector() for _ in rule_sets]
+    told = [Collector() for _ in rule_sets]
+    pairs = list(zip(rule_sets, told, strict=True))
+    afterwards = [Afterwards(rules, devices, collector.hear) for rules, collector in pairs]
     tests = [
-        Backtest(rules, devices, texts, collector.hear, confirms=True)
-        for rules, collector in zip(rule_sets, told_to, strict=True)
+        Backtest(rules, devices, texts, later.hear, confirms=True)
+        for rules, later in zip(rule_sets, afterwards, strict=True)
     ]
     with bar("judging the past") as progress:
         task = progress.add_task("", total=max(past.rows, 1), note="")
@@ -87,10 +90,10 @@ def _judge(
             f"the history holds no reading of {', '.join(sorted(fields))} {between}", place="--from, --to"
         )
     extent = Extent(snapshot.from_ms, snapshot.to_ms, snapshot.complete_until_ms, readings, device_days)
-    for test in tests:
+    for test, later in zip(tests, afterwards, strict=True):
         test.finish(extent.end_ms)
-    trials = [trial(rules, collector.episodes(), extent) for rules, collector in zip(rule_sets, told_to, strict=True)]
-    return Result(extent, *trials)
+        later.finish(extent.end_ms)
+    return Result(extent, *(trial(rules, collector.episodes(), extent) for rules, collector in pairs))
 
 
 def _take(
