@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+SMALLEST_STEP_MS = 1_000
+"""Less than this is the clock being kept in time, not set."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _HALF_MS = timedelta(microseconds=500)
@@ -35,6 +37,25 @@ class SystemClock:
 
     def observe(self, occurred_at_ms: int) -> None:
         """Nothing: the input does not move the system clock."""
+
+
+class Steps:
+    """Notices that the clock of this machine was set, by holding it against one that cannot be."""
+
+    def __init__(self) -> None:
+        self._ahead_ms: int | None = None
+
+    def seen(self, now_ms: int, monotonic_ms: int) -> int:
+        """By how much the clock was set since the last look, milliseconds; 0: it ran on, give or take a second.
+
+        Args:
+            now_ms: the system clock.
+            monotonic_ms: a clock that only ever runs on; where it begins does not matter.
+        """
+        ahead_ms, before_ms = now_ms - monotonic_ms, self._ahead_ms
+        self._ahead_ms = ahead_ms
+        step_ms = 0 if before_ms is None else ahead_ms - before_ms
+        return step_ms if abs(step_ms) > SMALLEST_STEP_MS else 0
 
 
 class ReplayClock:

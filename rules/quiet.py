@@ -28,6 +28,8 @@ from rules.rule import Head
 from rules.schedule import Schedule
 
 SUPPRESSED = "suppressed"
+PAST = "past"
+"""It was over for some time when what it is about arrived."""
 REASON_LIMIT = 200
 """Characters of a reason that the records hold."""
 QUIETINGS_LIMIT = 1_000

@@ -7,6 +7,7 @@ is tried again as it is; nothing here is rolled back, because nothing was acknow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -26,7 +27,7 @@ from ingest.session import Message
 from rules.alarm import Transition
 from rules.engine import Engine
 from rules.listening import Listener
-from rules.quiet import QuietBook
+from rules.quiet import PAST, QuietBook
 from rules.rule import RuleSet
 from rules.written import Incident
 
@@ -34,6 +35,8 @@ ALIVE_EVERY_MS = 10_000
 """Together with readings it is written down so often that core is alive …"""
 ALIVE_ALONE_MS = 60_000
 """… and so often where nothing else is to be written."""
+PAST_MS = 5 * 60_000
+"""What was over for longer when it came is news to nobody."""
 _LISTENING = "listening."
 
 
@@ -108,8 +111,10 @@ class Judge:
                 transaction.dead_letters += taking.dead_letters
                 tally.dead_lettered += len(taking.dead_letters)
         taken.sort(key=_by_device_time)
-        stored = [reading for reading, tally in taken if self._take(reading, tally, transaction)]
+        news: list[Transition] = []
+        stored = [reading for reading, tally in taken if self._take(reading, tally, transaction, news)]
         transaction.at_ms = self.clock.now_ms()
+        self.apply(self._of_the_present(news, transaction), transaction)
         silences = self.listener.settle(self._through_ms(transaction.at_ms))
         self.apply(silences, transaction)
         self._remember(transaction, 0 if silences else ALIVE_EVERY_MS)
@@ -147,8 +152,25 @@ class Judge:
         transaction.reading_count = len(stored)
         transaction.rows = block.rows_json(stored) if stored else b""
 
-    def _take(self, reading: Reading, tally: Tally, transaction: Transaction) -> bool:
-        """Whether ``reading`` is to be stored; it is judged on the way."""
+    def _of_the_present(self, news: list[Transition], transaction: Transaction) -> list[Transition]:
+        """``news`` without the alarms that began and ended within it some time ago: those are recorded and told nobody.
+
+        So comes what a device has kept for hours and sends at once, and what waited in a broker. Fire and entrapment
+        are told, however long ago. On a replay clock there is no other present than the input's.
+        """
+        if isinstance(self.clock, ReplayClock):
+            return news
+        fired = {one.alarm.alarm_id for one in news if one.operation is Operation.ALARM_FIRED}
+        past = {one.alarm.alarm_id: one.alarm for one in news
+                if one.alarm.alarm_id in fired and _is_past(one.alarm, transaction.at_ms)}  # fmt: skip
+        for alarm_id, ended in past.items():
+            alarm = transaction.alarms[alarm_id] = replace(ended, quieted_by=PAST)
+            transaction.forgotten.discard(alarm_id)
+            transaction.changes.append(Change(Operation.ALARM_QUIETED, transaction.at_ms, alarm.area, alarm))
+        return [one for one in news if one.alarm.alarm_id not in past]
+
+    def _take(self, reading: Reading, tally: Tally, transaction: Transaction, news: list[Transition]) -> bool:
+        """Whether ``reading`` is to be stored; it is judged on the way, and what comes of it added to ``news``."""
         window = self.windows.get(reading)
         if window.knows(reading):
             tally.duplicate += 1
@@ -170,8 +192,7 @@ class Judge:
         transitions = self.engine.decide(reading, window, device)
         if unchecked:
             transitions = [transition for transition in transitions if not self._is_over(transition.alarm)]
-        if transitions:
-            self.apply(transitions, transaction)
+        news += transitions
         return True
 
     def _is_over(self, alarm: Alarm) -> bool:
@@ -255,6 +276,11 @@ class Judge:
             transaction.events[event.event_id] = event
         transaction.changes.append(Change(operation, now_ms, alarm.area, alarm, event, actor))
         self.quieter.book.heard(alarm)
+
+
+def _is_past(alarm: Alarm, now_ms: int) -> bool:
+    over = alarm.resolved_at_ms is not None and now_ms - alarm.resolved_at_ms > PAST_MS
+    return over and not alarm.life_safety and not alarm.shadow
 
 
 def _by_device_time(taken: tuple[Reading, Tally]) -> tuple[int, int]:

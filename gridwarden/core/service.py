@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import structlog
 
 from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
-from gridwarden.clock import Clock, ReplayClock, SystemClock
+from gridwarden.clock import Clock, ReplayClock, Steps, SystemClock
 from gridwarden.config import Broker, Config
 from gridwarden.core.committer import Committer, add_up
 from gridwarden.core.judge import Judge
@@ -67,6 +68,7 @@ class Core:
         self._committer = Committer(self._writer, self._announce, self._committed)
         self._link = LinkServer(self._answer, self._hear, self._greet)
         self._orders = Orders(self._committer, self._writer, self._submit, self._read_registry, self._read_rules)
+        self._steps = Steps()
         self._offset = 0
         self._trimmed = 0
         self._totals: dict[tuple[str, str], Tally] = {}
@@ -143,6 +145,7 @@ class Core:
         while True:
             await self._wait()
             self._arrived.clear()
+            self._notice_step()
             self._advance()
             more = self._take_alarms()
             if self._sources.waiting(Lane.TELEMETRY) and self._telemetry_welcome():
@@ -154,6 +157,13 @@ class Core:
             if more:
                 self._arrived.set()
             await asyncio.sleep(0)  # the commit and the sockets get their turn between two batches
+
+    def _notice_step(self) -> None:
+        """What waits goes on waiting as long as it would have, when the clock of this machine is set."""
+        step_ms = self._steps.seen(self._clock.now_ms(), time.monotonic_ns() // 1_000_000)
+        if step_ms and isinstance(self._clock, SystemClock):
+            _log.warning("the clock was set", step_ms=step_ms)
+            self._judge.engine.clock_stepped(step_ms)
 
     async def _wait(self) -> None:
         """Until a message, a timer, or a commit that makes room."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridwarden.clock import ReplayClock, SystemClock, parse_rfc3339, rfc3339
+from gridwarden.clock import ReplayClock, Steps, SystemClock, parse_rfc3339, rfc3339
 
 
 @given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
@@ -48,3 +48,9 @@ def test_the_system_clock_is_moved_by_nothing() -> None:
     clock = SystemClock()
     clock.observe(2**60)
     assert abs(clock.now_ms() - time.time() * 1000) < 60_000
+
+
+def test_a_clock_that_is_set_is_noticed_and_one_that_is_kept_in_time_is_not() -> None:
+    steps = Steps()
+    looks = [(1_000, 5), (2_000, 1_005), (2_900, 2_005), (3_602_900, 3_005), (3_603_900, 4_005), (3_900, 5_005)]
+    assert [steps.seen(now_ms, monotonic_ms) for now_ms, monotonic_ms in looks] == [0, 0, 0, 3_599_000, 0, -3_601_000]

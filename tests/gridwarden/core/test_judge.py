@@ -285,6 +285,46 @@ def test_case_numbers_go_on_after_a_restart(site: Any) -> None:
     assert int(other.case_no[-4:]) == int(first.case_no[-4:]) + 1
 
 
+# --- the past --------------------------------------------------------------------------------------------------------
+
+
+def samples(pressures: list[float], until_ms: int = NOW_MS) -> list[dict[str, Any]]:
+    """One every ten minutes, the newest first, as sensors on a narrow-band network send a day at once."""
+    return [
+        {"device": "HYD-1", "at": until_ms - number * 600_000, "seq": 1_000 - number, "values": {"pressure_mpa": one}}
+        for number, one in enumerate(pressures)
+    ]
+
+
+def test_a_day_at_once_raises_no_alarm_for_what_is_over(site: Any) -> None:
+    transaction = site.hear(samples([0.3] * 20 + [0.05] * 8 + [0.3] * 20))
+    past = {alarm.rule_id: (alarm.state, alarm.quieted_by, alarm.event_id) for alarm in site.reader().alarms()}
+    assert past == dict.fromkeys(("hydrant.low_pressure", "hydrant.very_low_pressure"), ("resolved", "past", None))
+    assert {change.operation for change in transaction.changes} == {"alarm.quieted"}
+    assert transaction.events == {}
+
+
+def test_a_day_at_once_tells_what_still_is(site: Any) -> None:
+    site.hear(samples([0.05] * 8 + [0.3] * 40))
+    alarms = {alarm.rule_id: (alarm.state, alarm.fired_at_ms) for alarm in site.reader().alarms()}
+    began_ms = NOW_MS - 7 * 600_000
+    assert alarms["hydrant.very_low_pressure"] == ("firing", began_ms + 60_000)
+    assert len(site.reader().events()) == 1
+
+
+def test_a_fire_is_told_however_long_ago(site: Any) -> None:
+    day = [{**NORMAL, "at": NOW_MS - age_ms, "seq": seq, "values": {"state": state}}
+           for seq, (age_ms, state) in enumerate([(9_000_000, "normal"), (8_000_000, "alarm"), (7_000_000, "normal")])]  # fmt: skip
+    site.hear(day)
+    assert [(alarm.rule_id, alarm.quieted_by) for alarm in site.reader().alarms()] == [("smoke.fire", "")]
+    assert len(site.reader().events()) == 1
+
+
+def test_what_was_over_a_moment_ago_is_told(site: Any) -> None:
+    site.hear([{"device": "HYD-1", "at": NOW_MS - 4_000 + n, "seq": n, "values": {"leak": n == 1}} for n in range(3)])
+    assert [(alarm.state, alarm.quieted_by) for alarm in site.reader().alarms()] == [("resolved", "")]
+
+
 # --- crashes ---------------------------------------------------------------------------------------------------------
 
 

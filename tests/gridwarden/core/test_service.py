@@ -340,3 +340,18 @@ async def test_a_silence_that_runs_out_tells_without_new_data(start: Any, until:
         await until(lambda: running.reader.quieting(1).ended_at_ms == ahead_ms)
     async with start() as running:
         assert running.core._judge.quieter.book.last_id == 1
+
+
+async def test_a_clock_that_is_set_lets_what_waits_go_on_waiting(start: Any, until: Until) -> None:
+    async with start() as running:
+        trapped = {"occupied": True, "motion": "stopped", "mode": "normal", "door": "closed"}
+        running.put(running.up, {"device": "LIFT-9", "seq": 1, "values": trapped})
+        engine = running.core._judge.engine
+        await until(engine.next_wake_ms)
+        before_ms = engine.next_wake_ms()
+        with capture_logs() as said:
+            running.core._steps._ahead_ms += 3_600_000  # as if it had been an hour ahead until now
+            running.core._arrived.set()
+            await until(lambda: engine.next_wake_ms() != before_ms)
+        assert abs(engine.next_wake_ms() - before_ms + 3_600_000) < 1_000
+        assert [entry["event"] for entry in said] == ["the clock was set"]
