@@ -111,12 +111,13 @@ class Absence(Head):
 
     def interval_of_ms(self, device: Device) -> int | None:
         """How often ``device`` reports: as it says itself, as its profile does, as this rule says; else unknown."""
-        own_ms = _interval_ms(device.attributes.get(INTERVAL_ATTRIBUTE))
+        own = device.attributes.get(INTERVAL_ATTRIBUTE)
+        own_ms = None if own is None else _interval_ms(own)
         return own_ms or self.profiles.get(device.profile) or self.interval_ms
 
     def limit_of_ms(self, device: Device) -> int | None:
         """How long ``device`` may be silent; ``None``: this rule cannot tell."""
-        return self.after.limit_ms(self.interval_of_ms(device))
+        return self.after.limit_ms(self.interval_of_ms(device) if self.after.intervals else None)
 
 
 def make_absence(kind: str, written: WrittenAbsence) -> Absence:

@@ -25,7 +25,7 @@ from rules.rule import RuleSet
 from rules.silences import Silence, Silences
 
 LOOKED_AT = 1_000
-"""Whom to look at in one step because of one rule, at most: about 5 ms."""
+"""Whom to look at in one step, at most: about 5 ms."""
 BEGUN = 100
 """From so many changes on the others follow in the next step."""
 SOON_MS, LATER_MS = 5_000, 300_000
@@ -51,6 +51,7 @@ class Listener:
         """Devices heard in a way that may end a silence: when they were heard before, and then."""
         self._gateway_notes: dict[str, list[int]] = {}
         self._through_ms = 0
+        self._left = LOOKED_AT
         self._plan = Plan({}, (), {})
         self._next: Plan | None = None
         self._steps: Iterator[None] | None = None
@@ -103,7 +104,7 @@ class Listener:
             self._gateways_heard[gateway] = at_ms
         if at_ms - last_ms > shortest_ms or gateway in self._gateway_notes or gateway in self._silent_gateways:
             self._gateway_notes.setdefault(gateway, [last_ms]).append(at_ms)
-        noted = at_ms - before_ms > shortest_ms or device in self._device_notes or device in self.silences
+        noted = at_ms - before_ms > shortest_ms or device in self._device_notes or device in self.silences.by_scope
         if noted and reading.verified:
             self._device_notes.setdefault(device, [before_ms]).append(at_ms)
 
@@ -126,6 +127,7 @@ class Listener:
     def settle(self, through_ms: int) -> list[Transition]:
         """What silences began or ended, as far as everything received before ``through_ms`` has been judged."""
         self._through_ms = through_ms = min(through_ms, self.ourselves.known_until_ms)
+        self._left = LOOKED_AT
         self.busy = self._steps is not None
         for name in _settled(self._gateway_notes, through_ms):
             self._gateway_spoke(name, _spans(self._gateway_notes.pop(name)))
@@ -141,12 +143,11 @@ class Listener:
         """Whose time has come, a bounded number of them."""
         wheel = self._plan.wheels.get(rule.id)
         look = self._look_at_gateway if rule.of is Of.GATEWAY else self._look_at_device
-        left = LOOKED_AT
-        while left and self.silences.waiting < BEGUN:
-            names = wheel.take(self._through_ms, min(left, BEGUN)) if wheel else ()
+        while self._left and self.silences.waiting < BEGUN:
+            names = wheel.take(self._through_ms, min(self._left, BEGUN)) if wheel else ()
             if not names:
                 return
-            left -= len(names)
+            self._left -= len(names)
             for name in names:
                 look(rule, name)
         self.busy = True

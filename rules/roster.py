@@ -82,6 +82,7 @@ class Plan:
 
     def _take_up(self, device: Device, heard_ms: int, is_active: IsActive, now_ms: int) -> None:
         name, is_unseen = device.device_id, heard_ms == NEVER
+        counts = device.gateway and self._of_gateways
         if is_unseen:
             self.unseen[name] = self._unseen_before.get(name, now_ms)
         interval_ms: int | None = None
@@ -89,12 +90,13 @@ class Plan:
             limit_ms = rule.limit_of_ms(device)
             if limit_ms is None:
                 continue
-            interval_ms = interval_ms or rule.interval_of_ms(device)
+            if interval_ms is None and counts:
+                interval_ms = rule.interval_of_ms(device)
             self.shortest_ms = min(self.shortest_ms, limit_ms)
             if is_unseen == (rule.of is Of.NEVER_SEEN) and not is_active(rule, name):
                 # Not before; whether somebody was blind meanwhile is seen then.
                 self.wheels[rule.id].put((self.unseen[name] if is_unseen else heard_ms) + limit_ms, name)
-        if device.gateway and interval_ms and self._of_gateways:
+        if device.gateway and interval_ms:
             self._count_in(device, device.gateway, interval_ms, heard_ms)
 
     def _count_in(self, device: Device, gateway_name: str, interval_ms: int, heard_ms: int) -> None:

@@ -58,14 +58,12 @@ class Silences:
     """The firing alarms of silence by scope and rule, and what has become of them since it was last asked."""
 
     def __init__(self) -> None:
-        self._alarms: dict[str, dict[str, Alarm]] = {}
+        self.by_scope: dict[str, dict[str, Alarm]] = {}
+        """Scope to rule id to alarm; no scope is there without one."""
         self._news: list[Transition] = []
 
-    def __contains__(self, scope: str) -> bool:
-        return scope in self._alarms
-
     def __iter__(self) -> Iterator[Alarm]:
-        return iter([alarm for of_scope in self._alarms.values() for alarm in of_scope.values()])
+        return iter([alarm for of_scope in self.by_scope.values() for alarm in of_scope.values()])
 
     @property
     def waiting(self) -> int:
@@ -79,11 +77,11 @@ class Silences:
 
     def of(self, rule: Absence, scope: str) -> Alarm | None:
         """The firing alarm of this rule and scope."""
-        return self._alarms.get(scope, {}).get(rule.id)
+        return self.by_scope.get(scope, {}).get(rule.id)
 
     def keep(self, alarm: Alarm) -> None:
         """Go on with ``alarm`` as it is."""
-        self._alarms.setdefault(alarm.scope, {})[alarm.rule_id] = alarm
+        self.by_scope.setdefault(alarm.scope, {})[alarm.rule_id] = alarm
 
     def begin(self, silence: Silence, due_ms: int) -> None:
         """The limit was over at ``due_ms``."""
@@ -129,7 +127,7 @@ class Silences:
 
     def replace(self, alarm: Alarm) -> None:
         """Somebody else has changed this alarm: its event, who has seen it."""
-        known = self._alarms.get(alarm.scope, {}).get(alarm.rule_id)
+        known = self.by_scope.get(alarm.scope, {}).get(alarm.rule_id)
         if known is not None and known.alarm_id == alarm.alarm_id:
             self.keep(alarm)
 
@@ -138,7 +136,7 @@ class Silences:
         return [alarm for alarm in self if alarm.scope.startswith(prefix) and alarm.scope not in others_than]
 
     def _drop(self, alarm: Alarm) -> None:
-        of_scope = self._alarms[alarm.scope]
+        of_scope = self.by_scope[alarm.scope]
         del of_scope[alarm.rule_id]
         if not of_scope:
-            del self._alarms[alarm.scope]
+            del self.by_scope[alarm.scope]

@@ -21,7 +21,7 @@ def test_an_alarm_of_silence_begins_fires_and_is_over_by_what_is_heard() -> None
     silences.end(RULE, "SMK-1", 1)
     assert silences.take() == []
     silences.begin(SILENCE, 3_605_000)
-    assert "SMK-1" in silences
+    assert "SMK-1" in silences.by_scope
     assert silences.waiting == 1
     (fired,) = silences.take()
     alarm = fired.alarm
@@ -39,7 +39,7 @@ def test_an_alarm_of_silence_begins_fires_and_is_over_by_what_is_heard() -> None
     (over,) = silences.take()
     assert over.operation is Operation.ALARM_RESOLVED
     assert (over.alarm.resolved_at_ms, over.alarm.acknowledged_by) == (4_000_000, "op")
-    assert "SMK-1" not in silences
+    assert "SMK-1" not in silences.by_scope
 
 
 def test_its_identity_is_rule_scope_and_when_it_was_last_heard() -> None:
