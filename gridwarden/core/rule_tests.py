@@ -188,7 +188,9 @@ class _Play:
             if self._case.expects_events and alarm.event_id and (before is None or before.event_id != alarm.event_id):
                 what = "joined" if alarm.event_id in self._events else "opened"
                 self._events.setdefault(alarm.event_id, transaction.events[alarm.event_id])
-                self._add(transaction.at_ms, alarm.rule_id, EVENT + what, timeline.who(alarm), {})
+                is_news = before is None or before.fired_at_ms is None
+                at_ms = (alarm.fired_at_ms if is_news else None) or transaction.at_ms
+                self._add(at_ms, alarm.rule_id, EVENT + what, timeline.who(alarm), {})
         for alarm_id in transaction.forgotten:
             self._alarms.pop(alarm_id, None)
         for event in transaction.events.values() if self._case.expects_events else ():
