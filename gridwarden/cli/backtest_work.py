@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.progress import Progress, TaskID
@@ -71,19 +72,17 @@ def _judge(
     stop: threading.Event,
 ) -> Result:  # fmt: skip
     os.nice(_POLITE)  # of this thread alone, which ends with the work
-    past = Past(snapshot, fields)
-    texts = Texts(past.codes, past.gateways)
     told = [Collector() for _ in rule_sets]
     pairs = list(zip(rule_sets, told, strict=True))
     afterwards = [Afterwards(rules, devices, collector.hear) for rules, collector in pairs]
-    tests = [
-        Backtest(rules, devices, texts, later.hear, confirms=True)
-        for rules, later in zip(rule_sets, afterwards, strict=True)
-    ]
-    with bar("judging the past") as progress:
+    with closing(Past(snapshot, fields)) as past, bar("judging the past") as progress:
+        texts = Texts(past.codes, past.gateways)
+        tests = [
+            Backtest(rules, devices, texts, later.hear, confirms=True)
+            for rules, later in zip(rule_sets, afterwards, strict=True)
+        ]
         task = progress.add_task("", total=max(past.rows, 1), note="")
         readings, device_days = _take(past, tests, stop, progress, task)
-    past.close()
     if not readings:
         between = f"between {rfc3339(snapshot.from_ms)} and {rfc3339(snapshot.to_ms)}"
         raise ConfigError(
