@@ -20,6 +20,8 @@ class CaseResult:
     name: str
     expected: tuple[Entry, ...]
     got: tuple[Entry, ...]
+    stopped: str = ""
+    """The step that could not be, and why: a confirmation where nothing fires, for one. It went no further."""
     lines: tuple[tuple[str, Entry], ...] = field(init=False, repr=False, compare=False)
     """Both as one timeline; marked ``-`` what did not happen, ``+`` what was not expected, `` `` what is right."""
 
@@ -29,7 +31,7 @@ class CaseResult:
     @property
     def passed(self) -> bool:
         """Whether just that happened which was expected."""
-        return all(mark == " " for mark, _ in self.lines)
+        return not self.stopped and all(mark == " " for mark, _ in self.lines)
 
     @property
     def missing(self) -> tuple[Entry, ...]:
@@ -44,7 +46,8 @@ class CaseResult:
     def diff(self) -> list[str]:
         """The timeline line by line, marked; where two lines differ by their details alone, with all of these."""
         twins = {entry for mark, entry in self.lines if mark == "-"} & set(self.surplus)
-        return [f"{mark} {entry.text(entry.details) if entry in twins else entry}" for mark, entry in self.lines]
+        lines = [f"{mark} {entry.text(entry.details) if entry in twins else entry}" for mark, entry in self.lines]
+        return [*lines, f"! {self.stopped}"] if self.stopped else lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "path": case.path,
                 "name": case.name,
                 "passed": case.passed,
+                "stopped": case.stopped,
                 "expected": [_row(entry) for entry in case.expected],
                 "got": [_row(entry) for entry in case.got],
             }

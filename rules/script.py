@@ -175,6 +175,8 @@ class _Reading:
         values = {name: value for name, value in raw.items() if name not in WrittenStep.words()}
         words = WrittenStep.model_validate({name: value for name, value in raw.items() if name not in values})
         at_ms, device_id = parse_duration(words.at), self._named(words.device, needed=bool(values))
+        for text in filter(None, (words.back_at, words.repeat_of, words.lasts, words.quiet and words.quiet.lasts)):
+            parse_duration(text)
         if words.clock is not None:
             self._clocks_ms[device_id] = parse_offset(words.clock)
         rules = None if words.reload is None else self._reloaded(words.reload)

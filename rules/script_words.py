@@ -128,7 +128,7 @@ class WrittenStep(_Worded):
     """Other rule files, or changes by rule: ``{hydrant.tilt: {for: 1m}, hydrant.leak: null}``."""
     acknowledge: str | None = None
     confirm: str | None = None
-    outcome: str = "true"
+    outcome: Literal["true", "false", "test"] = "true"
     close: str | None = None
     """The grid event of this rule's alarm."""
     quiet: WrittenQuieting | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gridwarden.core.rehearsal import Rehearsal
-from gridwarden.errors import ConfigError, Refused
+from gridwarden.errors import ConfigError, GridwardenError, Refused
 from gridwarden.model import Alarm, AlarmState, Device, GridEvent, Outcome
 from gridwarden.records.transaction import Transaction
 from rules import timeline
@@ -59,19 +59,20 @@ def _test_of(path: Path) -> Path:
 
 def _result(tests: Tests, case: Case, rules: RuleSet, watch: Watch | None) -> CaseResult:
     """``watch`` hears what fires; where there is none, every step is followed by a restart."""
-    play = _Play(case, rules)
+    play, stopped = _Play(case, rules), ""
     for step in case.steps:
         try:
             play.step(step)
             if watch is None:
                 play.rehearsal.restart()
-        except (ValueError, Refused, ConfigError) as error:
-            raise ConfigError(str(error), path=tests.path, place=step.place) from error
+        except (Impossible, Refused) as error:
+            stopped = f"{step.place.removeprefix(f'case {case.name!r}: ')}: {error}"
+            break
     got = sorted(play.entries, key=lambda entry: entry.order)
     for entry in got if watch else ():
         _note(watch, entry)
     name = case.name if watch else f"{case.name} ({RESTARTED})"
-    return CaseResult(str(tests.path), name, case.expected, tuple(got))
+    return CaseResult(str(tests.path), name, case.expected, tuple(got), stopped)
 
 
 def _note(watch: Watch | None, entry: Entry) -> None:
@@ -79,6 +80,10 @@ def _note(watch: Watch | None, entry: Entry) -> None:
         watch.fired(entry.rule_id)
     elif watch is not None and entry.what in {"cleared", "resolved"}:
         watch.over(entry.rule_id)
+
+
+class Impossible(GridwardenError):
+    """A step that cannot be as things stand: the case has failed."""
 
 
 class _Play:
@@ -171,12 +176,12 @@ class _Play:
             named = step.words.device is None or alarm.device_id == step.words.device
             if alarm.rule_id == rule_id and named and (ended or alarm.state is AlarmState.FIRING):
                 return alarm
-        raise ValueError(f"no alarm of rule {rule_id} at this time")
+        raise Impossible(f"no alarm of rule {rule_id} at this time")
 
     def _repeated(self, device_id: str, said_at_ms: int) -> tuple[str, list[dict[str, Any]]]:
         message = self._said.get((device_id, said_at_ms))
         if message is None:
-            raise ValueError("repeat_of: the device said nothing at that time")
+            raise Impossible("repeat_of: the device said nothing at that time")
         return message
 
     def _told(self, transaction: Transaction) -> None:

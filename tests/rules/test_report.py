@@ -44,6 +44,12 @@ def test_lines_that_differ_by_details_alone_show_them() -> None:
     ]
 
 
+def test_a_case_that_stopped_has_failed_and_says_where() -> None:
+    case = CaseResult("a", "b", (PENDING,), (PENDING,), "step 2: no alarm")
+    assert not case.passed
+    assert case.diff() == ["  [0s, lift.high, pending]", "! step 2: no alarm"]
+
+
 def test_coverage_is_a_line_a_rule_and_what_is_not_touched() -> None:
     assert coverage_text(COVERAGE).splitlines() == [
         "lift.high      3 of     4     75 %",

@@ -120,6 +120,8 @@ def test_changed_rules(read: Callable[[str], Case]) -> None:
         (("at: 20s", "at: 4s"), "step 3: the steps are not in order of time"),
         (("at: 20s", "at: 20"), "step 3: at"),
         (("restart: true", "restart: yes please"), "step 2: restart"),
+        (("restart: true", "confirm: lift.high, outcome: maybe"), "step 2: outcome"),
+        (("restart: true", "restart: true, back_at: soon"), "step 2: a duration such as"),
         (("restart: true", "broker: sideways"), "step 2: broker"),
         (("restart: true", "quiet: {kind: hush}"), "step 2: quiet.kind"),
         (("restart: true", "reload: none.yaml"), "step 2: .*no such file"),
