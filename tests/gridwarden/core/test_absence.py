@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,13 +15,15 @@ from gridwarden.clock import ReplayClock
 from gridwarden.config import Config
 from gridwarden.core.commands import Desk, Found, acknowledge
 from gridwarden.core.service import Core
-from gridwarden.model import Device
+from gridwarden.model import Device, Operation
 from gridwarden.records import database
 from gridwarden.records.reader import Reader
 from gridwarden.records.transaction import Transaction
 from ingest.intake import Bounds
 from rules.load import load
 from rules.rule import RuleSet
+from simulators.world import ordinary, registry
+from simulators.world.faults import Outage
 
 NOW_MS = 1_800_000_000_000
 MIN, H = 60_000, 3_600_000
@@ -158,6 +162,29 @@ def test_with_the_clock_of_the_input_silence_is_what_the_input_left_out(make_sit
         body = [{"device": name, "at": NOW_MS + minute * MIN, "values": {"battery_pct": 80}} for name in names]
         told += heard_of(site.hear(*body, at_ms=NOW_MS + 30 * 24 * H))
     assert told == [("fired", "SMK-2", 90), ("resolved", "SMK-2", 160)]
+
+
+def test_a_simulated_outage_of_a_gateway_is_found_and_nothing_else(make_site: Callable[..., Any]) -> None:
+    """Eight gateways of fifty detectors each; one has no network for two hours, keeps everything, and sends it then."""
+    devices = [replace(one, attributes={"interval_s": 1800}) for one in registry.devices() if one.kind == "smoke"]
+    away = devices[0].gateway
+    site = make_site(clock=ReplayClock(), bounds=Bounds(64 * 1024, 300_000, 30 * 24 * H))
+    site.devices = site.judge.devices = {device.device_id: device for device in devices}
+    site.judge.advance()
+    begin = ordinary.midnight_ms(NOW_MS)
+    life = ordinary.life(ordinary.players(devices, 7).values(), begin, begin + 6 * H)
+    outage = Outage(what="outage", to=("away",), at="1h", lasts="2h")
+    told, batch = [], []
+    for sent in outage.wrap(life, lambda sent: sent.gateway == away, Random(1), begin):
+        batch.append(site.source.message(sent.body(), gateway=sent.gateway, at_ms=NOW_MS + 30 * 24 * H))
+        if len(batch) == 50:
+            transaction = site.judge.batch(batch)
+            site.commit(transaction)
+            told += [(change.operation, change.alarm.rule_id, change.alarm.device_id) for change in transaction.changes]
+            batch = []
+    assert told == [
+        (Operation.ALARM_FIRED, "platform.gateway", away), (Operation.ALARM_RESOLVED, "platform.gateway", away)
+    ]  # fmt: skip
 
 
 def test_a_device_that_is_taken_out_of_the_registry_takes_its_alarm_along(lone: Any) -> None:
