@@ -41,6 +41,7 @@ def list_alarms(
     state: AlarmState | None = None,
     rule: Key = None,
     device: Key = None,
+    quieted: bool | None = None,
     area: Area = "",
     from_: From = None,
     to: Time = None,
@@ -50,7 +51,7 @@ def list_alarms(
     """Alarms that fired, newest first; with ``from`` and ``to`` those that were firing at some time between."""
     found = services.reader.alarms(
         scopes=narrow(scopes(asker), area), state=state, rule=rule, device=device,
-        span_ms=(read_time(from_), read_time(to)), after=read_mark(after), limit=limit,
+        quieted=quieted, span_ms=(read_time(from_), read_time(to)), after=read_mark(after), limit=limit,
     )  # fmt: skip
     last = found[-1] if len(found) == limit else None
     return {
@@ -62,14 +63,14 @@ def list_alarms(
 @router.get("/{alarm_id}")
 def one_alarm(alarm_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """One alarm."""
-    alarm = _seen(services, asker, alarm_id)
+    alarm = seen(services, asker, alarm_id)
     return wire.alarm_of(alarm, services.rules)
 
 
 @router.get("/{alarm_id}/explanation")
 def explanation(alarm_id: str, asker: Asker, services: Given) -> dict[str, Any]:
     """Why it fired: the rule as it stood then, what each condition saw, the readings around it."""
-    return explain(services, _seen(services, asker, alarm_id))
+    return explain(services, seen(services, asker, alarm_id))
 
 
 @router.post("/{alarm_id}/ack")
@@ -77,7 +78,7 @@ async def acknowledge(
     alarm_id: str, note: Note, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """I have seen this alarm."""
-    alarm = await run_in_threadpool(_seen, services, asker, alarm_id)
+    alarm = await run_in_threadpool(seen, services, asker, alarm_id)
     require(asker, Action.ACKNOWLEDGE, alarm.area)
     params = {"alarm_id": alarm_id, "note": note.note}
     answer = await commands.send(services, asker, idempotency_key, "acknowledge", params)
@@ -89,14 +90,15 @@ async def confirm(
     alarm_id: str, verdict: Verdict, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """This alarm is true, false, a test."""
-    alarm = await run_in_threadpool(_seen, services, asker, alarm_id)
+    alarm = await run_in_threadpool(seen, services, asker, alarm_id)
     require(asker, Action.CONFIRM, alarm.area)
     params = {"alarm_id": alarm_id, "outcome": verdict.outcome, "note": verdict.note}
     answer = await commands.send(services, asker, idempotency_key, "confirm", params)
     return wire.alarm(answer["alarm"], services.rules)
 
 
-def _seen(services: Services, asker: Principal, alarm_id: str) -> Alarm:
+def seen(services: Services, asker: Principal, alarm_id: str) -> Alarm:
+    """An alarm that fired where ``asker`` may see it; raises :class:`NotFound`."""
     alarm = services.reader.alarm(alarm_id)
     must_see(asker, alarm.area, "no_such_alarm", alarm_id)
     if alarm.fired_at_ms is None:  # pending: nobody's business until it fires

@@ -73,7 +73,7 @@ def journal(
     mine = scopes(asker)
     shown = [
         {"seq": entry.seq, "at": rfc3339(entry.at_ms), "op": entry.operation, "area": entry.area,
-         "actor": entry.actor, "detail": entry.body["detail"], **wire.entry_body(entry.body, services.rules)}
+         "actor": entry.actor, "detail": wire.detail(entry.body["detail"]), **wire.entry_body(entry.body, services.rules)}
         for entry in entries
         if any(within(entry.area, scope) for scope in mine)
     ]  # fmt: skip

@@ -15,8 +15,9 @@ from gridwarden.errors import CoreUnavailable, Forbidden, NotFound, Refused, Una
 from gridwarden.office.throttle import TooManyAttempts
 
 _MALFORMED = ("invalid", "bad_mark", "bad_time", "bad_step", "bad_note", "bad_parameters", "too_many_points",
-              "unknown_field", "not_numeric")  # fmt: skip
-_STATUS = {"not_signed_in": 401, "bad_credentials": 401, "too_many_attempts": 429, **dict.fromkeys(_MALFORMED, 422)}
+              "unknown_field", "not_numeric", "bad_window", "bad_comment", "matches_everything")  # fmt: skip
+_STATUS = {"not_signed_in": 401, "bad_credentials": 401, "too_many_attempts": 429, "second_person": 403,
+           "needs_a_person": 403, **dict.fromkeys(_MALFORMED, 422)}  # fmt: skip
 
 
 def problem(status: int, code: str, detail: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -9,12 +9,16 @@ from gridwarden import kinds
 from gridwarden.areas import level_of, parent_of
 from gridwarden.clock import rfc3339
 from gridwarden.model import Alarm, Area, Device, GridEvent, Resource
+from gridwarden.quieting import Quieting
 from gridwarden.records import rows
+from rules.quiet import stage_of
 from rules.rule import RuleSet
 
 Json = dict[str, Any]
 _ALARM_HIDDEN = frozenset({"wake_at_ms", "clear_since_ms", "scope", "memory", "rule_shape"})
 _EVENT_HIDDEN = frozenset({"incident_key"})
+_QUIETING_HIDDEN = frozenset({"author_id", "approved_by_id", "matchers"})
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _times(row: Mapping[str, Any], hidden: frozenset[str]) -> Json:
@@ -62,6 +66,26 @@ def entry_body(body: Mapping[str, Any], rules: RuleSet, *, provisional: bool = F
         "alarm": alarm(body["alarm"], rules, provisional=provisional) if body["alarm"] else None,
         "event": event(body["event"], rules) if body["event"] else None,
     }
+
+
+def detail(value: Mapping[str, Any]) -> Json:
+    """The detail of a journal entry."""
+    return {
+        name: detail(part) if isinstance(part, Mapping) else part for name, part in _times(value, frozenset()).items()
+    }
+
+
+def quieting_of(value: Quieting, now_ms: int, quiets: int) -> Json:
+    """A silence or its like; ``quiets``: firing alarms that it quiets now."""
+    row = rows.quieting_row(value)
+    weekly = row.pop("weekly")
+    return {
+        **_times(row, _QUIETING_HIDDEN),
+        "matchers": {name: list(wanted) for name, wanted in row["matchers"].items() if wanted},
+        "weekly": weekly and {"days": [WEEKDAYS[day] for day in weekly["days"]], "from": weekly["start"],
+                              "to": weekly["end"], "zone": weekly["zone"]},
+        "stage": stage_of(value, now_ms), "reason": value.reason, "quiets": quiets,
+    }  # fmt: skip
 
 
 def device_of(value: Device) -> Json:

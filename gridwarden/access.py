@@ -30,6 +30,9 @@ class Action(StrEnum):
     CONFIRM = "confirm"
     CLOSE = "close"
     SILENCE = "silence"
+    """Quiet alarms in any of the ways there are, and end it."""
+    APPROVE_QUIETING = "approve_quieting"
+    """Agree, as the second person, that fire, entrapment and latched alarms are quieted."""
     SEE_PLATFORM = "see_platform"
     """Ledger, dead letters, quarantine, state of the parts: facts of the installation, without an area."""
     CHANGE_REGISTRY = "change_registry"
@@ -39,7 +42,7 @@ class Action(StrEnum):
 
 _VIEWER = frozenset({Action.SEE})
 _OPERATOR = _VIEWER | {Action.ACKNOWLEDGE, Action.CONFIRM, Action.CLOSE, Action.SILENCE, Action.SEE_PLATFORM}
-_ADMIN = _OPERATOR | {Action.CHANGE_REGISTRY, Action.CHANGE_RULES, Action.MANAGE_USERS}
+_ADMIN = _OPERATOR | {Action.APPROVE_QUIETING, Action.CHANGE_REGISTRY, Action.CHANGE_RULES, Action.MANAGE_USERS}
 _ALLOWED: dict[str, frozenset[Action]] = {Role.VIEWER: _VIEWER, Role.OPERATOR: _OPERATOR, Role.ADMIN: _ADMIN}
 
 

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from gridwarden import __version__, app, logs
-from gridwarden.cli import backtest, bench, checks, gateways, instance, play, registry, review, rulebook, simulate
+from gridwarden.cli import (
+    backtest,
+    bench,
+    checks,
+    gateways,
+    instance,
+    play,
+    registry,
+    review,
+    rulebook,
+    silences,
+    simulate,
+)
 from gridwarden.cli.output import ConfigOption, DataOption, installation, out, say, told
 
 cli = typer.Typer(
@@ -83,6 +95,7 @@ review.rules.command("backtest")(backtest.backtest)
 review.rules.command("apply")(rulebook.apply)
 review.rules.command("explain")(rulebook.explain)
 cli.add_typer(review.rules, name="rules", rich_help_panel=_SEE)
+cli.add_typer(silences.silences, name="silence", rich_help_panel=_SEE)
 cli.command("bench", rich_help_panel=_SEE)(bench.bench)
 
 

@@ -44,6 +44,7 @@ from gridwarden.model import (
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.basemap import FILE_NAME
 from gridwarden.office.registry import Office
+from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records import block, database, rows
 from gridwarden.records.transaction import SeenUnregistered, Transaction
 from gridwarden.records.writer import Writer
@@ -80,6 +81,12 @@ def grid_event(number: int, area: str = WEST, state: EventState = EventState.OPE
         f"E{number}", f"F20261122-{number:05d}", f"key-{number}", "fire", "smoke.fire", Severity.CRITICAL, state, area,
         f"SMK-{number}", "smoke", at_ms, at_ms, **values,
     )  # fmt: skip
+
+
+def quieting(number: int, area: str = WEST, **values: Any) -> Quieting:
+    fields: dict[str, Any] = {"until_at_ms": NOW_MS + 10**12, "protected": False} | values
+    return Quieting(quieting_id=number, kind=QuietingKind.SILENCE, area=area, matchers=Matchers(kinds=("smoke",)),
+                    from_at_ms=NOW_MS, author="zhang", author_id="u1", comment="works", created_at_ms=NOW_MS, **fields)  # fmt: skip
 
 
 def reading(device_id: str, at_ms: int = NOW_MS, seq: int = 1, **values: Any) -> Reading:
@@ -142,6 +149,9 @@ class Core:
     def _act(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         if params.get("note") == "refuse":
             raise Refused("note_required", "")
+        if {"comment", "quieting_id"} & set(params):
+            area = params.get("area", WEST)
+            return {"quieting": rows.quieting_row(quieting(params.get("quieting_id", 1), area))}
         number = int(str(params.get("alarm_id") or params.get("event_id"))[1:])
         shown = replace(alarm(number), note=params["note"], acknowledged_by=params["actor"])
         return {"alarm": rows.alarm_row(shown), "event": rows.event_row(grid_event(number))}
@@ -308,4 +318,5 @@ def filled(book: Book) -> None:
         dead_letters=[DeadLetter(NOW_MS, "b", "t", "bad_json", "", b"x")],
         quarantined=[reading("SMK-2", state="alarm")],
         unregistered={"NEW-1": SeenUnregistered("smoke", "gw1", NOW_MS, 1)},
+        quietings={number: quieting(number, area) for number, area in ((1, WEST), (2, EAST))},
     )

@@ -21,13 +21,23 @@ OPEN = {("POST", "/api/v1/auth/session"), ("GET", "/healthz"), ("GET", "/readyz"
 PLATFORM = {"/api/v1/ledger", "/api/v1/dead-letters", "/api/v1/quarantine", "/metrics"}
 """The installation as a whole: operators and admins of everywhere."""
 ACTS = {"/api/v1/alarms/{alarm_id}/ack", "/api/v1/alarms/{alarm_id}/confirm", "/api/v1/events/{event_id}/ack",
-        "/api/v1/events/{event_id}/close"}  # fmt: skip
-PLACES = {"west": {"alarm_id": "A1", "event_id": "E1", "device_id": "SMK-1"},
-          "east": {"alarm_id": "A2", "event_id": "E2", "device_id": "SMK-2"}}  # fmt: skip
+        "/api/v1/events/{event_id}/close", "/api/v1/alarms/{alarm_id}/shelve", "/api/v1/quietings/{quieting_id}/end",
+        "/api/v1/silences", "/api/v1/out-of-service", "/api/v1/maintenance-windows"}  # fmt: skip
+APPROVALS = {"/api/v1/quietings/{quieting_id}/approve"}
+"""For admins alone."""
+PLACES = {"west": {"alarm_id": "A1", "event_id": "E1", "device_id": "SMK-1", "quieting_id": "1"},
+          "east": {"alarm_id": "A2", "event_id": "E2", "device_id": "SMK-2", "quieting_id": "2"}}  # fmt: skip
 QUERY = {"/api/v1/resources/nearest": {"lon": 120.1, "lat": 30.2},
          "/api/v1/devices/nearest": {"lon": 120.1, "lat": 30.2},
          "/api/v1/devices/{device_id}/readings": {"field": "state"}}  # fmt: skip
-BODY: dict[str, Any] = {"/api/v1/alarms/{alarm_id}/confirm": {"outcome": "true"}}
+_WHY = {"comment": "works", "until": "2030-01-01T00:00:00Z"}
+BODY: dict[str, Any] = {
+    "/api/v1/alarms/{alarm_id}/confirm": {"outcome": "true"},
+    "/api/v1/alarms/{alarm_id}/shelve": _WHY,
+    "/api/v1/silences": {**_WHY, "area": WEST},
+    "/api/v1/maintenance-windows": {**_WHY, "area": WEST},
+    "/api/v1/out-of-service": {"comment": "works", "devices": ["SMK-1"]},
+}
 FOREIGN = "192.0.2.7"
 
 
@@ -66,7 +76,7 @@ def expected(method: str, path: str, who: str | None, place: str) -> int:
         return 403 if scoped or role == "viewer" else 200
     if scoped and place == "east" and "{" in path:
         return 404
-    if path in ACTS and role == "viewer":
+    if (path in ACTS and role == "viewer") or (path in APPROVALS and role != "admin"):
         return 403
     return 204 if method == "DELETE" else 200
 
@@ -90,6 +100,7 @@ async def test_what_lies_elsewhere_looks_like_what_does_not_exist(site: Site) ->
     filled(site.book)
     async with site.client("west-admin") as client:
         for hidden, missing in (("devices/SMK-2", "devices/SMK-9"), ("alarms/A2", "alarms/A9"), ("events/E2", "events/E9"),
+                                ("quietings/2", "quietings/9"),
                                 ("devices/NEW-1", "devices/NEW-9")):  # fmt: skip
             one, other = await client.get(f"/api/v1/{hidden}"), await client.get(f"/api/v1/{missing}")
             assert one.status_code == other.status_code == 404
@@ -102,7 +113,8 @@ async def test_lists_of_a_scoped_user_hold_nothing_of_elsewhere(site: Site) -> N
     async with site.client("west-operator") as client:
         for path in ("areas", "devices", "alarms", "events", "journal", "resources/nearest?lon=120.1&lat=30.2", "stats",
                      "areas/geometry", "devices/snapshot", "devices/nearest?lon=120.1&lat=30.2", "resources", f"resources?area={EAST}",
-                     f"alarms?area={EAST}", f"events?area={EAST}", f"devices?area={EAST}", "alarms?device=SMK-2"):  # fmt: skip
+                     f"alarms?area={EAST}", f"events?area={EAST}", f"devices?area={EAST}", "alarms?device=SMK-2",
+                     "quietings", f"quietings?area={EAST}"):  # fmt: skip
             text = (await client.get(f"/api/v1/{path}")).text
             assert EAST not in text
             assert "SMK-2" not in text

@@ -13,6 +13,7 @@ ALLOWED = {
     Action.CONFIRM: {Role.OPERATOR, Role.ADMIN},
     Action.CLOSE: {Role.OPERATOR, Role.ADMIN},
     Action.SILENCE: {Role.OPERATOR, Role.ADMIN},
+    Action.APPROVE_QUIETING: {Role.ADMIN},
     Action.SEE_PLATFORM: {Role.OPERATOR, Role.ADMIN},
     Action.CHANGE_REGISTRY: {Role.ADMIN},
     Action.CHANGE_RULES: {Role.ADMIN},

@@ -55,7 +55,13 @@ async def test_a_rule_fires_explains_itself_and_is_changed_while_the_system_runs
         here = ("--data", instance.data)
         told = await type_in("rules", "explain", alarm["alarm_id"], *here)
         assert told.code == 0
-        for part in ("水压低 · Low on HYD-1, firing", "pressure_mpa < 0.14", "→  true", "→  false", "values        pressure_mpa 0.12"):
+        for part in (
+            "水压低 · Low on HYD-1, firing",
+            "pressure_mpa < 0.14",
+            "→  true",
+            "→  false",
+            "values        pressure_mpa 0.12",
+        ):
             assert part in told.out
         facts = (await type_in("rules", "explain", alarm["alarm_id"], *here, "--json")).json
         assert facts["rule"]["in_force"] is True
