@@ -10,6 +10,7 @@ Late readings are judged when they were received, on themselves alone, which is 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from gridwarden.kinds import KINDS
 from gridwarden.model import Alarm, Device, Reading
-from rules.columns import Mask
+from rules.columns import Column, Mask
 from rules.device_rows import Alone
 from rules.filled import Filled, Held
 from rules.player import Player, Told
@@ -128,10 +129,12 @@ class _OfKind:
         keys = readings.keys
         wanted = {*keys[stirred].tolist(), *alone, *self._waiting, *self._players, *self._held.odd}
         places = np.flatnonzero(np.isin(keys, np.fromiter(wanted, np.int64, len(wanted))))
+        received_at_ms = readings.column(chunk.received_at_ms)
         for place in places.tolist():
             key = int(keys[place])
-            steps = self._steps(filled, place, stirs, [*self._waiting.pop(key, ()), *alone.pop(key, ())])
-            self._play(key, filled, place, steps)
+            rows = slice(*readings.starts[place : place + 2].tolist())
+            late = [*self._waiting.pop(key, ()), *alone.pop(key, ())]
+            self._play(key, filled, place, self._steps(key, rows.start, received_at_ms[rows], stirs[rows], late))
         self._put_off(alone)
 
     def _alone(self, chunk: Chunk, which: Mask) -> dict[int, list[_Step]]:
@@ -161,19 +164,17 @@ class _OfKind:
         self._serial += 1
         return self._serial
 
-    def _steps(self, filled: Filled, place: int, stirs: Mask, alone: list[_Step]) -> Iterator[_Step]:
+    def _steps(self, key: int, start: int, received_at_ms: Column, stirs: Mask, late: list[_Step]) -> Iterator[_Step]:
         """The readings of a device in the order in which they were judged; those received after all wait."""
-        start, end = filled.readings.starts[place : place + 2].tolist()
-        received = filled.readings.column(filled.readings.chunk.received_at_ms)[start:end]
-        at_ms = np.maximum.accumulate(received).tolist()  # those of one batch were put in order before they were judged
-        alone = sorted(alone, key=lambda step: step.at_ms, reverse=True)
-        for row, (now_ms, stir) in enumerate(zip(at_ms, stirs[start:end].tolist(), strict=True), start=start):
-            while alone and alone[-1].at_ms <= now_ms:
-                step = alone.pop()
+        at_ms = np.maximum.accumulate(received_at_ms)  # those of one batch were put in order before they were judged
+        coming = deque(sorted(late, key=lambda step: step.at_ms))
+        for row, (now_ms, stir) in enumerate(zip(at_ms.tolist(), stirs.tolist(), strict=True), start=start):
+            while coming and coming[0].at_ms <= now_ms:
+                step = coming.popleft()
                 yield _Step(step.at_ms, row, step.stirs, step.alone)
             yield _Step(now_ms, row, stir)
-        if alone:
-            self._waiting[int(filled.readings.keys[place])] = alone[::-1]
+        if coming:
+            self._waiting[key] = list(coming)
 
     def _play(self, key: int, filled: Filled, place: int, steps: Iterable[_Step]) -> None:
         readings, texts = filled.readings, self._texts
