@@ -7,7 +7,6 @@ blocks since the snapshot, and no decision is taken twice.
 from __future__ import annotations
 
 import struct
-from base64 import b85decode, b85encode
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +17,14 @@ KEYS_KEPT = 64
 """Dedup keys remembered per device."""
 KEY_LIFE_MS = 24 * 3_600_000
 """How long a dedup key is good for."""
-_KEY = struct.Struct("<Qqq")
+_KEY = struct.Struct("<QIHIH")
+"""A key, then device time and time of receipt in 48 bits each: milliseconds until the year 10889."""
+_FIRST_KEY = struct.Struct("<Qqq")
 _PER_MINUTE = "/min"
 
 
 class RecentKeys:
-    """The last dedup keys of one device with their times, oldest first, 24 bytes each.
+    """The last dedup keys of one device with their times, oldest first, 20 bytes each.
 
     Packed, because they are most of what core keeps in memory: as a dictionary they took ten times as much, and
     the garbage collector walked through all of them (measured: 240 bytes a key, 77-110 ms a full collection).
@@ -32,16 +33,24 @@ class RecentKeys:
     __slots__ = ("_packed",)
 
     def __init__(self, packed: bytes = b"") -> None:
-        self._packed = bytearray(packed)
+        self._packed = packed  # of just its length: a bytearray keeps room to grow, an eighth of it all
+
+    @classmethod
+    def of_first_format(cls, packed: bytes) -> RecentKeys:
+        """From what the first version stored: 24 bytes a key."""
+        keys = cls()
+        for key, occurred_at_ms, received_at_ms in _FIRST_KEY.iter_unpack(packed):
+            keys.put(key, occurred_at_ms, received_at_ms)
+        return keys
 
     def __len__(self) -> int:
         return len(self._packed) // _KEY.size
 
     def __iter__(self) -> Iterator[int]:
-        return (key for key, _, _ in _KEY.iter_unpack(self._packed))
+        return (fields[0] for fields in _KEY.iter_unpack(self._packed))
 
     def __bytes__(self) -> bytes:
-        return bytes(self._packed)
+        return self._packed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecentKeys) and self._packed == other._packed
@@ -59,20 +68,29 @@ class RecentKeys:
     def received_at_ms(self, key: int) -> int | None:
         """When ``key`` was received; ``None`` where it is not remembered."""
         place = self._place(key)
-        return None if place < 0 else int(_KEY.unpack_from(self._packed, place)[2])
+        return None if place < 0 else _at_ms(*_KEY.unpack_from(self._packed, place)[3:])
 
     def oldest_occurred_at_ms(self) -> int | None:
         """Device time of the oldest one, once as many as can be are remembered."""
-        return int(_KEY.unpack_from(self._packed)[1]) if len(self) >= KEYS_KEPT else None
+        return _at_ms(*_KEY.unpack_from(self._packed)[1:3]) if len(self) >= KEYS_KEPT else None
 
     def put(self, key: int, occurred_at_ms: int, received_at_ms: int) -> None:
         """Remember ``key`` as the newest; the oldest makes room."""
-        place = self._place(key)
+        packed, place = self._packed, self._place(key)
         if place >= 0:  # it was too old to count and comes back
-            del self._packed[place : place + _KEY.size]
-        self._packed += _KEY.pack(key, occurred_at_ms, received_at_ms)
-        if len(self._packed) > KEYS_KEPT * _KEY.size:
-            del self._packed[: _KEY.size]
+            packed = packed[:place] + packed[place + _KEY.size :]
+        elif len(packed) >= KEYS_KEPT * _KEY.size:
+            packed = packed[_KEY.size :]
+        self._packed = packed + _KEY.pack(key, *_in_48_bits(occurred_at_ms), *_in_48_bits(received_at_ms))
+
+
+def _in_48_bits(at_ms: int) -> tuple[int, int]:
+    at_ms = min(max(0, at_ms), 2**48 - 1)
+    return at_ms & 0xFFFFFFFF, at_ms >> 32
+
+
+def _at_ms(low: int, high: int) -> int:
+    return high << 32 | low
 
 
 @dataclass(slots=True)
@@ -153,18 +171,17 @@ class Window:
         return self.previous[name] if name in self.previous else self.values.get(name)
 
     def dump(self) -> list[Any]:
-        """Plain values for a snapshot shard."""
-        keys = b85encode(bytes(self.keys)).decode()
+        """Plain values for a snapshot shard; the keys go beside them as they are, see :class:`RecentKeys`."""
         return [
-            self.values, self.previous, self.occurred_at_ms, self.seq, keys, self.stranger, self.received_at_ms,
-            self.known,
+            self.values, self.previous, self.occurred_at_ms, self.seq, len(bytes(self.keys)), self.stranger,
+            self.received_at_ms, self.known,
         ]  # fmt: skip
 
     @classmethod
-    def load(cls, dumped: list[Any]) -> Window:
+    def load(cls, dumped: list[Any], keys: bytes) -> Window:
         """The inverse of :meth:`dump`; dumps of older versions end earlier."""
-        values, previous, occurred_at_ms, seq, packed, *others = dumped
-        return cls(values, previous, occurred_at_ms, seq, RecentKeys(b85decode(packed)), *others)
+        values, previous, occurred_at_ms, seq, _, *others = dumped
+        return cls(values, previous, occurred_at_ms, seq, RecentKeys(keys), *others)
 
 
 def rate_name(field_name: str) -> str:

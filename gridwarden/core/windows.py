@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b85decode
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from zlib import compress, crc32, decompress
 
 from pydantic_core import from_json, to_json
@@ -10,7 +13,7 @@ from pydantic_core import from_json, to_json
 from gridwarden.model import Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import Snapshot
-from gridwarden.window import Window
+from gridwarden.window import RecentKeys, Window
 
 SHARDS = 128
 """About a thousand devices each for a district of 100,000."""
@@ -21,6 +24,28 @@ STRANGERS_LIMIT = 20_000
 def shard_of(scope: str) -> int:
     """The shard of a scope; stable for ever."""
     return crc32(scope.encode()) % SHARDS
+
+
+_FORMAT = b"GWS2"
+"""Begins a shard: then the length of the compressed table of windows, the table, and their dedup keys as they are.
+
+Keys are most of it and cannot be made smaller; the first format had them as text in the table, compressed with it, which
+took six times as long.
+"""
+_LENGTH = struct.Struct("<I")
+
+
+def _unpacked(body: bytes) -> Iterator[tuple[str, list[Any], bytes]]:
+    """Scope, dump and keys of each window of a shard; also of one that an older version has stored."""
+    if not body.startswith(_FORMAT):
+        for scope, dumped in from_json(decompress(body)).items():
+            yield scope, dumped, bytes(RecentKeys.of_first_format(b85decode(dumped[4])))
+        return
+    begin = len(_FORMAT) + _LENGTH.size
+    end = begin + _LENGTH.unpack_from(body, len(_FORMAT))[0]
+    for scope, dumped in from_json(decompress(body[begin:end])).items():
+        begin, end = end, end + dumped[4]
+        yield scope, dumped, body[begin:end]
 
 
 class Windows:
@@ -78,15 +103,17 @@ class Windows:
         """The next shard in turn, as it stands."""
         shard = self._next_shard
         self._next_shard = (shard + 1) % SHARDS
-        windows = {scope: self._windows[scope].dump() for scope in self._members[shard]}
-        return Snapshot(shard, compress(to_json(windows), 1))
+        windows = [(scope, self._windows[scope]) for scope in self._members[shard]]
+        table = compress(to_json({scope: window.dump() for scope, window in windows}), 1)
+        keys = (bytes(window.keys) for _, window in windows)
+        return Snapshot(shard, b"".join((_FORMAT, _LENGTH.pack(len(table)), table, *keys)))
 
     def load(self, shard: int, offset: int, body: bytes) -> None:
         """Take in a stored snapshot. The next one to be made is of the shard whose own is oldest."""
         self.offsets[shard] = offset
         self._next_shard = min(range(SHARDS), key=self.offsets.__getitem__)
-        for scope, dumped in from_json(decompress(body)).items():
-            self._add(scope, Window.load(dumped))
+        for scope, dumped, keys in _unpacked(body):
+            self._add(scope, Window.load(dumped, keys))
 
     def replay(self, blocks: Iterable[tuple[int, bytes]]) -> int:
         """Observe the blocks that came after the snapshots; returns the readings observed.

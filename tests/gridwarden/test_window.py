@@ -99,7 +99,7 @@ def test_a_snapshot_is_the_window(seen: list[tuple[int, int, bool]]) -> None:
     for at, key, stranger in seen:
         window.observe(reading(at, key=key))
         window.stranger = stranger
-    assert Window.load(from_json(to_json(window.dump()))) == window
+    assert Window.load(from_json(to_json(window.dump())), bytes(window.keys)) == window
 
 
 @given(
@@ -130,11 +130,11 @@ def test_a_rate_stands_until_the_field_is_known_again() -> None:
         window.observe(replace(reading(at_ms), values=values), ("floor",))
         rates.append(window.previous.get("floor/min"))
     assert rates == [None, None, 2.0, 2.0, 24.0, None]
-    assert Window.load(from_json(to_json(window.dump()))) == window
+    assert Window.load(from_json(to_json(window.dump())), bytes(window.keys)) == window
 
 
 def test_a_dump_of_an_older_version_is_read() -> None:
     window = Window()
     window.observe(reading(5))
-    old = Window.load(window.dump()[:6])
+    old = Window.load(window.dump()[:6], b"")
     assert (old.values, old.occurred_at_ms, old.received_at_ms) == ({"floor": 5}, NOW_MS + 5, -1)

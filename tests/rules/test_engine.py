@@ -66,7 +66,7 @@ class Core:
 
     def restart(self, rules: RuleSet | None = None) -> None:
         self.rules = rules or self.rules
-        self.windows = {name: Window.load(window.dump()) for name, window in self.windows.items()}
+        self.windows = {name: Window.load(window.dump(), bytes(window.keys)) for name, window in self.windows.items()}
         self.engine = Engine(self.rules, **self.options)
         self.engine.restore(self.stored.values())
 

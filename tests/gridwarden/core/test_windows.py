@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b85encode
 from dataclasses import replace
+from zlib import compress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from gridwarden.core import windows as module
 from gridwarden.core.windows import SHARDS, Windows, shard_of
@@ -32,7 +36,7 @@ def live(windows: Windows, one: Reading) -> bool:
 
 
 def dumped(windows: Windows) -> dict[str, object]:
-    return {scope: window.dump() for scope, window in windows._windows.items()}
+    return {scope: [*window.dump(), bytes(window.keys)] for scope, window in windows._windows.items()}
 
 
 READINGS = st.builds(
@@ -115,3 +119,16 @@ def test_when_a_device_was_last_heard() -> None:
     live(windows, reading(at=3))
     live(windows, reading(at=9, entitled=False))
     assert windows.heard_at_ms("D") == NOW_MS + 7
+
+
+def test_a_shard_of_an_older_version_is_read() -> None:
+    windows = Windows()
+    live(windows, reading("D", 1))
+    (window,) = windows._windows.values()
+    dumped = window.dump()
+    dumped[4] = b85encode(struct.pack("<Qqq", 1, NOW_MS, NOW_MS + 5)).decode()
+    again = Windows()
+    again.load(shard_of("D"), 7, compress(to_json({"D": dumped[:6]}), 1))
+    (old,) = again._windows.values()
+    assert (old.values, list(old.keys), old.received_at_ms) == ({"floor": 1}, [1], -1)
+    assert old.keys.received_at_ms(1) == NOW_MS + 5
