@@ -81,8 +81,6 @@ class Listener:
             self.silences.keep(alarm)
             if alarm.scope.startswith(blind.gateway("")):
                 self._silent_gateways.add(alarm.device_id)
-                if not alarm.shadow:
-                    self.ourselves.blindness.begin(alarm.scope, alarm.pending_at_ms)
 
     def news(self, now_ms: int, every_ms: int = 0) -> dict[str, Any]:
         """What the records must know to go on after a restart, by name, as plain values; not more often than asked."""
@@ -217,8 +215,6 @@ class Listener:
             return
         self.silences.begin(silence, due_ms)
         self._silent_gateways.add(name)
-        if not rule.shadow:
-            self.ourselves.blindness.begin(silence.scope, silence.since_ms)
 
     def _gateway_spoke(self, name: str, spans: list[tuple[int, int]]) -> None:
         """The spans between the times at which a gateway was heard, in order."""
@@ -230,8 +226,7 @@ class Listener:
                 if silence is None:
                     continue
                 if self.silences.span(silence, self._gateway_due_ms(silence, at_ms), at_ms) and not rule.shadow:
-                    self.ourselves.blindness.begin(silence.scope, before_ms)
-                    self.ourselves.blindness.end(silence.scope, at_ms)
+                    self.ourselves.blindness.add(silence.scope, before_ms, at_ms)
             if was_silent or spans[0][0] == NEVER:
                 self._arm(rule, name, spans[-1][1])
 
@@ -306,7 +301,7 @@ class Listener:
         self.silences.retire(alarm, now_ms, reason)
         if alarm.scope.startswith(blind.gateway("")):
             self._silent_gateways.discard(alarm.device_id)
-            self.ourselves.blindness.end(alarm.scope, now_ms)
+            self.ourselves.blindness.add(alarm.scope, alarm.pending_at_ms, now_ms)
 
 
 def _of_device(rule: Absence, device: Device, since_ms: int) -> Silence | None:
