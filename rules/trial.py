@@ -69,8 +69,8 @@ class Result:
 
 
 def trial(rules: RuleSet, episodes: Iterable[Episode], extent: Extent) -> Trial:
-    """What ``rules`` would have done."""
-    found = tuple(episodes)
+    """What ``rules`` would have done; what fired before the beginning of the extent does not count."""
+    found = tuple(episode for episode in episodes if episode.fired_at_ms >= extent.from_ms)
     enabled = [rule for rule in rules.by_id.values() if rule.enabled]
     tried = tuple(rule for rule in enabled if isinstance(rule, Rule | Correlation))
     others = tuple(rule for rule in enabled if not isinstance(rule, Rule | Correlation))

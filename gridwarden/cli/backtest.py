@@ -18,6 +18,7 @@ from rules.load import load as load_rules
 from rules.rule import RuleSet
 from rules.trial import as_json, as_text
 from rules.trial_page import as_page
+from rules.written import parse_duration
 
 LAST_DAYS = 30
 _DAY_MS = 86_400_000
@@ -35,6 +36,9 @@ def backtest(
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="The first time left out; default: now.")
     ] = None,
+    warm_up: Annotated[
+        str, typer.Option(metavar="DURATION", help="Read from so long before; what fired then is not counted.")
+    ] = "1d",
     against: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Other rules, to compare with: rule file or folder, may be repeated."),
@@ -52,10 +56,10 @@ def backtest(
 
     with told():
         here = installation(config, data)
-        interval = _interval(start, end)
+        interval, before_ms = _interval(start, end), _duration(warm_up)
         tried = _only(_rules(here, rules), kind or [])
         others = _only(load_rules(against), kind or []) if against else None
-        result = asyncio.run(backtest_work.backtest(here, [tried, *([others] if others else [])], interval))
+        result = asyncio.run(backtest_work.backtest(here, [tried, *([others] if others else [])], interval, before_ms))
         if html:
             html.write_text(as_page(result), "utf-8")
         if as_json_:
@@ -93,3 +97,10 @@ def _time(text: str, place: str) -> int:
     if at_ms < 0:
         raise ConfigError(f"{text!r} lies before 1970", place=place)
     return at_ms
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: {error}", place="--warm-up") from error

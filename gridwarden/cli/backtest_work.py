@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 from rich.progress import Progress, TaskID
 
 from gridwarden.app import Installation
@@ -32,8 +33,12 @@ _POLITE = 10
 """How much the work gives way to an instance that runs on the same machine (as ``nice`` counts)."""
 
 
-async def backtest(here: Installation, rule_sets: Sequence[RuleSet], interval: tuple[int, int]) -> Result:
+async def backtest(
+    here: Installation, rule_sets: Sequence[RuleSet], interval: tuple[int, int], warm_up_ms: int = 0
+) -> Result:
     """Judge the interval by the first rule set, and for comparison by the second if there is one.
+
+    ``warm_up_ms``: begin so long before, so that what stands at the beginning of the interval is known and not news.
 
     Raises:
         ConfigError: there is nothing to try, or nothing to try it on.
@@ -44,11 +49,12 @@ async def backtest(here: Installation, rule_sets: Sequence[RuleSet], interval: t
         raise ConfigError(
             "no enabled rule among them looks at a single device: there is nothing to try", place="--rules"
         )
-    snapshot = await _snapshot(here, sorted(fields), interval)
+    from_ms, to_ms = interval
+    snapshot = await _snapshot(here, sorted(fields), (max(0, from_ms - warm_up_ms), to_ms))
     stop = threading.Event()
     try:
         devices = read_registry(here.config.data / "office.db").devices
-        return await asyncio.to_thread(_judge, snapshot, rule_sets, fields, devices, stop)
+        return await asyncio.to_thread(_judge, snapshot, from_ms, rule_sets, fields, devices, stop)
     finally:
         stop.set()
         snapshot.remove()
@@ -68,8 +74,8 @@ async def _snapshot(here: Installation, kinds: list[str], interval: tuple[int, i
 
 
 def _judge(
-    snapshot: Snapshot, rule_sets: Sequence[RuleSet], fields: Mapping[str, Sequence[str]], devices: Mapping[str, Device],
-    stop: threading.Event,
+    snapshot: Snapshot, from_ms: int, rule_sets: Sequence[RuleSet], fields: Mapping[str, Sequence[str]],
+    devices: Mapping[str, Device], stop: threading.Event,
 ) -> Result:  # fmt: skip
     os.nice(_POLITE)  # of this thread alone, which ends with the work
     told = [Collector() for _ in rule_sets]
@@ -82,13 +88,13 @@ def _judge(
             for rules, later in zip(rule_sets, afterwards, strict=True)
         ]
         task = progress.add_task("", total=max(past.rows, 1), note="")
-        readings, device_days = _take(past, tests, stop, progress, task)
+        readings, device_days = _take(past, from_ms, tests, stop, progress, task)
     if not readings:
-        between = f"between {rfc3339(snapshot.from_ms)} and {rfc3339(snapshot.to_ms)}"
+        between = f"between {rfc3339(from_ms)} and {rfc3339(snapshot.to_ms)}"
         raise ConfigError(
             f"the history holds no reading of {', '.join(sorted(fields))} {between}", place="--from, --to"
         )
-    extent = Extent(snapshot.from_ms, snapshot.to_ms, snapshot.complete_until_ms, readings, device_days)
+    extent = Extent(from_ms, snapshot.to_ms, snapshot.complete_until_ms, readings, device_days)
     for test, later in zip(tests, afterwards, strict=True):
         test.finish(extent.end_ms)
         later.finish(extent.end_ms)
@@ -96,16 +102,19 @@ def _judge(
 
 
 def _take(
-    past: Past, tests: Sequence[Backtest], stop: threading.Event, progress: Progress, task: TaskID
+    past: Past, from_ms: int, tests: Sequence[Backtest], stop: threading.Event, progress: Progress, task: TaskID
 ) -> tuple[int, dict[str, int]]:
-    """Show all chunks to all tests; readings, and per kind the days on which devices were heard."""
-    readings, device_days = 0, dict[str, int]()
+    """Show all chunks to all tests; readings from ``from_ms`` on, and per kind the days on which devices were heard."""
+    seen, readings, device_days = 0, 0, dict[str, int]()
     for chunk in past.chunks():
         if stop.is_set():
             break
         for test in tests:
             test.take(chunk)
-        readings += len(chunk.occurred_at_ms)
-        device_days[chunk.kind] = device_days.get(chunk.kind, 0) + len(chunk.device_keys)
-        progress.update(task, completed=readings, note=f"{readings:,} readings")
+        seen += len(chunk.occurred_at_ms)
+        counted = chunk.occurred_at_ms >= from_ms
+        readings += int(np.count_nonzero(counted))
+        heard = np.logical_or.reduceat(counted, chunk.starts[:-1])
+        device_days[chunk.kind] = device_days.get(chunk.kind, 0) + int(np.count_nonzero(heard))
+        progress.update(task, completed=seen, note=f"{seen:,} readings")
     return readings, device_days

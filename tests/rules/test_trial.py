@@ -52,6 +52,10 @@ def test_what_is_open_counts_until_the_history_ends() -> None:
     assert result(episode(0, None), extent=half).trial.sums[0].total_ms == DAY_MS // 2
 
 
+def test_what_fired_before_the_interval_does_not_count() -> None:
+    assert result(episode(-1), episode(0)).trial.episodes == (episode(0),)
+
+
 def test_a_difference_is_told_with_its_first_episodes() -> None:
     new = [episode(n * 1_000_000) for n in range(1, SHOWN + 4)]
     text = as_text(result(episode(), *new, against=[episode(), episode(5_000, scope="L-9")]))

@@ -85,6 +85,16 @@ def test_what_would_have_fired(command: Command, data: Path, rules: Path) -> Non
     assert list((data / "history" / "snapshots").iterdir()) == []
 
 
+def test_what_fired_before_is_no_news(command: Command, data: Path, rules: Path) -> None:
+    """The first low hour begins at 10:00; seen from 10:30 it has fired already, unless nobody looks back."""
+    words = ("--rules", rules, "--from", "2026-11-22T10:30:00Z", "--to", "2026-11-23", "-d", data, "--json")
+    known, anew = command("rules", "backtest", *words), command("rules", "backtest", *words, "--warm-up", "0s")
+    assert known.json["episodes"] == []
+    assert [one["pending_at"] for one in anew.json["episodes"]] == ["2026-11-22T10:30:00.000Z"]
+    assert known.json["readings"] == anew.json["readings"] == 2 * 54
+    assert known.json["device_days"] == {"hydrant": 2}
+
+
 def test_people_see_a_table_and_a_page(command: Command, data: Path, rules: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     answer = command("rules", "backtest", "--rules", rules, *INTERVAL, "-d", data, "--html", page)
@@ -123,6 +133,7 @@ def test_a_history_that_ends_too_early_is_said(command: Command, data: Path, rul
         (["--from", "1969-12-31"], "lies before 1970"),
         (["--from", "2026-11-24", "--to", "2026-11-24"], "is not before"),
         (["--from", "2025-01-01", "--to", "2025-01-02"], "holds no reading of hydrant between 2025-01-01"),
+        ([*INTERVAL, "--warm-up", "long"], "--warm-up: 'long': a duration such as 30s"),
         (["--kind", "hydrants"], "'hydrants' is none of hydrant, smoke"),
         ([*INTERVAL, "--kind", "smoke"], "nothing to try"),
         (["--rules", "none.yaml"], "none.yaml: no such file"),

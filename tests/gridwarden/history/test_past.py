@@ -164,3 +164,10 @@ def test_short_floats_are_read_as_they_were_written(numbers: Any) -> None:
 def test_decimal_numbers_come_back_as_they_were_sent(sent: list[tuple[int, int]]) -> None:
     numbers = [float(f"{whole}e-{places}") for whole, places in sent]
     np.testing.assert_array_equal(as_written(np.array(numbers, np.float32)), numbers)
+
+
+def test_a_file_without_a_reading_of_the_interval_is_an_empty_chunk(history: DuckDBHistory) -> None:
+    history.append([said(at_ms=5)], 1, START_MS)
+    history.seal(START_MS + DAY_MS)
+    (chunk,) = Past(history.snapshot(["smoke"], START_MS + 6, START_MS + DAY_MS), {"smoke": FIELDS}).chunks()
+    assert (len(chunk.occurred_at_ms), chunk.device_ids, chunk.starts.tolist()) == (0, (), [0])
