@@ -16,7 +16,7 @@ from api.states import State
 from gridwarden.access import Action, Principal, may
 from gridwarden.clock import rfc3339
 from gridwarden.errors import Unavailable
-from gridwarden.model import Alarm, GridEvent
+from gridwarden.model import Alarm, EventState, GridEvent
 from gridwarden.records.reader import PAGE_LIMIT
 from rules.rule import RuleSet
 
@@ -127,7 +127,8 @@ class EventsSubscription:
             part = slice(start, start + PART)
             await self._send(await asyncio.to_thread(self._part, events[part], alarms[part]))
         end: dict[str, Any] = {"t": "snap_end", "id": self._number, "seq": seq}
-        if SNAPSHOT_LIMIT in {len(events), len(alarms)}:
+        opened = sum(event.state is EventState.OPEN for event in events)
+        if SNAPSHOT_LIMIT in {opened, len(alarms)}:
             end["truncated"] = True
         await self._send(encode(end))
         self._sent_seq = seq

@@ -48,6 +48,8 @@ class Correlator:
         """By rule and scope."""
         self._members: dict[str, tuple[Member, dict[str, Group | None]]] = {}
         """By alarm: what counts, and its group by rule; ``None``: in no circle."""
+        self._out: set[str] = set()
+        """Alarms that fire and count no more."""
         self.standing = Standing(self._end)
         self._strays: list[Group] = []
         """Restored groups whose rule is another by now; :meth:`advance` settles them."""
@@ -57,6 +59,19 @@ class Correlator:
     def owns(self, alarm: Alarm) -> bool:
         """Whether an alarm is one of ours."""
         return alarm.rule_id in self._rules
+
+    def counted(self) -> list[Alarm]:
+        """The firing alarms that count, or may, as they were when they were heard of, and those of ours."""
+        ours = [group.alarm for group in self.standing.groups if group.alarm is not None]
+        return [*(member.alarm for member, _ in self._members.values()), *ours]
+
+    def retire_all_but(self, rules: RuleSet, now_ms: int) -> list[Correlated]:
+        """End the alarms of correlations that are not in force with ``rules``."""
+        enabled = {rule.id for rule in rules.of(Correlation) if rule.enabled}
+        gone = [group for group in self.standing.groups if group.rule.id not in enabled]
+        return [
+            one for group in gone if group.alarm for one in self.standing.take(group, [retire(group.alarm, now_ms)])
+        ]
 
     def restore(self, alarms: Iterable[Alarm], devices: Mapping[str, Device]) -> None:
         """Go on with the pending and firing alarms of the records, of every rule."""
@@ -81,6 +96,8 @@ class Correlator:
             return []
         known = alarm.alarm_id in self._members
         if not _counts(alarm):
+            if alarm.state is AlarmState.RESOLVED:
+                self._out.discard(alarm.alarm_id)
             return self._leave(alarm, now_ms) if known else []
         if known or device is None:
             return []
@@ -116,8 +133,10 @@ class Correlator:
     # --- members ------------------------------------------------------------------------------------------------
 
     def _enter(self, alarm: Alarm, device: Device) -> Member:
-        member = Member.of(alarm, device)
+        has_returned = alarm.alarm_id in self._out or alarm.outcome is not None
+        member = Member.of(alarm, device, alarm.revision if has_returned else 0)
         self._members[alarm.alarm_id] = member, {}
+        self._out.discard(alarm.alarm_id)
         return member
 
     def _asked(self, alarm: Alarm) -> Iterator[Correlation]:
@@ -155,6 +174,8 @@ class Correlator:
 
     def _leave(self, alarm: Alarm, now_ms: int) -> list[Correlated]:
         member, places = self._members.pop(alarm.alarm_id)
+        if alarm.state is AlarmState.FIRING:
+            self._out.add(alarm.alarm_id)
         at_ms = next((at for at in (alarm.resolved_at_ms, alarm.confirmed_at_ms) if at is not None), now_ms)
         transitions: list[Correlated] = []
         for rule_id, group in places.items():
@@ -197,7 +218,7 @@ class Correlator:
         fired_at_ms = max(core[-1].fired_at_ms, member.fired_at_ms)
         evidence = group.first_evidence(news, need, n)
         alarm = Alarm(
-            alarm_id=_alarm_id(group, core[0], member),
+            alarm_id=_alarm_id(group, core, member),
             rule_id=rule.id, rule_version=rule.version, rule_shape=rule.shape,
             scope=group.scope,
             device_id=core[0].device.device_id,
@@ -280,10 +301,11 @@ def _memory(group: Group) -> dict[str, Any]:
     return {"since_ms": group.since_ms} | ({"centre": list(group.centre)} if group.centre else {})
 
 
-def _alarm_id(group: Group, first: Member, last: Member) -> str:
-    """The same whenever the same alarms fire in the same order again; never that of an earlier alarm of the group.
+def _alarm_id(group: Group, core: Sequence[Member], last: Member) -> str:
+    """The same whenever the same alarms make the number full; never that of an earlier alarm of the group.
 
-    No alarm makes the number full twice, unless it did not count for a while, and then its revision is another.
+    No alarm makes the number full twice, unless it did not count for a while, and then that is known of it.
     """
-    key = f"{group.rule.id}|{group.scope}|{first.alarm_id}|{last.alarm_id}|{last.alarm.revision}"
+    members = "|".join(member.alarm_id for member in sorted({*core, last}))
+    key = f"{group.rule.id}|{group.scope}|{members}|{last.returned}"
     return blake2b(key.encode(), digest_size=10).hexdigest()

@@ -25,12 +25,14 @@ class Member:
     alarm_id: str
     alarm: Alarm = field(compare=False)
     device: Device = field(compare=False)
+    returned: int = field(default=0, compare=False)
+    """Its revision where it did not count for a while; else 0."""
 
     @classmethod
-    def of(cls, alarm: Alarm, device: Device) -> Member:
+    def of(cls, alarm: Alarm, device: Device, returned: int = 0) -> Member:
         """From an alarm that fires."""
         fired_at_ms = alarm.pending_at_ms if alarm.fired_at_ms is None else alarm.fired_at_ms
-        return cls(fired_at_ms, alarm.alarm_id, alarm, device)
+        return cls(fired_at_ms, alarm.alarm_id, alarm, device, returned)
 
     @property
     def point(self) -> Point | None:
@@ -99,7 +101,7 @@ class Group:
         """Begin to count with those that fired at ``since_ms``; returns all that count."""
         self.since_ms = since_ms
         self._counted.clear()
-        later = self.firing[self._place(since_ms) :]
+        later = self.counting
         return self._count([*self._walk_back(), *later])
 
     def window(self, member: Member, need: int, first: Member | None = None) -> Sequence[Member] | None:
@@ -142,9 +144,14 @@ class Group:
         )
         return {"count": self.count, "members": listed[:LISTED]}
 
+    @property
+    def counting(self) -> list[Member]:
+        """Those who count."""
+        return self.firing[self._place(self.since_ms) :]
+
     def area(self) -> str:
         """The smallest area that holds all who count."""
-        return common(member.device.area for member in self.firing[self._place(self.since_ms) :])
+        return common(member.device.area for member in self.counting)
 
     def _count(self, members: list[Member]) -> list[Member]:
         self._counted.update(member.device.device_id for member in members)

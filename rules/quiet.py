@@ -13,7 +13,7 @@ and that a second person has approved; what has been told stays told, but for sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import time
 from enum import StrEnum
@@ -166,6 +166,11 @@ class QuietBook:
         for alarm in self._firing.values():
             self._hear_source(alarm)
         self._to_check.update({alarm_id: None for alarm_id, alarm in self._firing.items() if alarm.quieted_by})
+
+    @property
+    def firing(self) -> Collection[Alarm]:
+        """The firing alarms as they were last told, or not told."""
+        return self._firing.values()
 
     # --- alarms -------------------------------------------------------------------------------------------------
 

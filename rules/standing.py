@@ -14,8 +14,8 @@ from rules.members import Group, Member
 class Correlated(Transition):
     """A change of a correlation's alarm."""
 
-    event_ids: tuple[str, ...] = ()
-    """Grid events of the alarms that count from now on."""
+    news: tuple[Alarm, ...] = ()
+    """The alarms that count from now on, as they were when they were heard of."""
 
 
 class Standing:
@@ -48,8 +48,8 @@ class Standing:
             self._groups[alarm.alarm_id] = group
             if alarm.wake_at_ms is not None:
                 self._waking[alarm.alarm_id] = alarm.wake_at_ms
-        event_ids = tuple(dict.fromkeys(member.alarm.event_id for member in news if member.alarm.event_id))
-        return [Correlated(one.alarm, one.operation, one.forgotten, event_ids) for one in transitions]
+        alarms = tuple(member.alarm for member in news)
+        return [Correlated(one.alarm, one.operation, one.forgotten, alarms) for one in transitions]
 
     def advance(self, now_ms: int) -> list[Transition]:
         """What the passing of time changes: clear holds that ran out by ``now_ms`` of our own clock."""
@@ -70,11 +70,17 @@ class Standing:
         group = self._groups.get(alarm_id)
         return group.alarm if group else None
 
+    def members_of(self, alarm_id: str) -> list[Alarm]:
+        """The alarms that count for this one, as they were when they were heard of."""
+        group = self._groups.get(alarm_id)
+        return [member.alarm for member in group.counting] if group else []
+
     def replace(self, alarm: Alarm) -> None:
-        """Core has set ``event_id`` on an alarm."""
+        """Core has put an alarm into its case, or quieted it; the newer state of it here stays."""
         group = self._groups.get(alarm.alarm_id)
         if group is not None and group.alarm is not None:
-            group.alarm = replace(group.alarm, event_id=alarm.event_id)
+            revision = max(group.alarm.revision, alarm.revision)
+            group.alarm = replace(group.alarm, event_id=alarm.event_id, quieted_by=alarm.quieted_by, revision=revision)
 
     def confirm(self, alarm_id: str, by: str, at_ms: int, outcome: Outcome, note: str) -> Transition | None:
         """A person says what an alarm was; ``None`` where no such alarm is firing."""

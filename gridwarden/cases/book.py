@@ -1,18 +1,19 @@
-"""The open cases: alarms join the open event of their incident key, else open one.
+"""The open cases: alarms join the open event of their incident key, else open one; a later case may adopt earlier ones.
 
 Pure: facts and times in, changed events out. Nothing here knows a store or a clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from gridwarden.errors import Refused
-from gridwarden.model import Alarm, Device, EventState, GridEvent
+from gridwarden.model import Alarm, Device, EventState, GridEvent, Severity
 
 LETTERS = {"fire": "F", "rescue": "R", "water": "W", "fault": "E", "tamper": "T", "usage": "U", "maintenance": "M",
            "outage": "O"}  # fmt: skip
@@ -41,39 +42,70 @@ def incident_key(alarm: Alarm, incident: Incident, device: Device | None) -> str
     return f"{incident.category}/device:{alarm.device_id}"
 
 
+def group_key(category: str, rule_id: str, scope: str) -> str:
+    """The key of the case that a correlation opens: one for each group."""
+    return f"{category}/{rule_id}/{scope}"
+
+
 class CaseBook:
-    """The open grid events by incident key, and the day's case numbers."""
+    """The open grid events by incident key with what they have adopted, and the day's case numbers.
+
+    ``events``: the open ones, and those merged into one of them.
+    """
 
     def __init__(
         self, time_zone: str, events: Iterable[GridEvent] = (), counters: dict[str, int] | None = None
     ) -> None:
         self._zone = ZoneInfo(time_zone)
-        self._by_key = {event.incident_key: event for event in events}
-        self._by_id = {event.event_id: event for event in self._by_key.values()}
+        every = list(events)
+        self._by_id = {event.event_id: event for event in every if event.state is EventState.OPEN}
+        self._by_key = {event.incident_key: event for event in self._by_id.values()}
+        self._adopted = {event.event_id: event for event in every if event.merged_into in self._by_id}
         self._counters = dict(counters or {})
 
     def open_event(self, event_id: str) -> GridEvent | None:
         """The open event of this id."""
         return self._by_id.get(event_id)
 
+    def open_by_key(self, key: str) -> GridEvent | None:
+        """The open event of this incident key."""
+        return self._by_key.get(key)
+
+    def home(self, event_id: str | None) -> GridEvent | None:
+        """The open event in which the alarms of this one are handled: itself, or the one that has adopted it."""
+        child = self._adopted.get(event_id or "")
+        return self._by_id.get((child.merged_into if child else event_id) or "")
+
+    def family(self, event_id: str) -> tuple[str, ...]:
+        """An event and those that it has adopted, if it is open."""
+        return event_id, *(child.event_id for child in self._adopted.values() if child.merged_into == event_id)
+
+    def parent_of_all(self, event_ids: Collection[str]) -> GridEvent | None:
+        """The case that has adopted others and in which all of these are handled already."""
+        homes = {home.event_id: home for home in map(self.home, event_ids) if home}
+        found = next(iter(homes.values())) if len(homes) == 1 else None
+        return found if found and len(self.family(found.event_id)) > 1 else None
+
     @property
     def open_count(self) -> int:
         """How many events are open."""
         return len(self._by_id)
 
-    def fired(self, alarm: Alarm, key: str, category: str, at_ms: int) -> tuple[Alarm, GridEvent, dict[str, int]]:
-        """Put a newly firing alarm into its case.
+    def fired(
+        self, alarm: Alarm, key: str, category: str, at_ms: int, into: GridEvent | None = None
+    ) -> tuple[Alarm, GridEvent, dict[str, int]]:
+        """Put a newly firing alarm into its case; ``into``: an open one that it belongs to whatever its key.
 
         Returns the alarm with its event, the event as it stands now, and the counters that changed.
         """
-        event = self._by_key.get(key)
+        event = into or self._by_key.get(key)
         counters: dict[str, int] = {}
         if event is None:
             event, counters = self._open(alarm, key, category, at_ms)
         else:
             event = replace(
                 event,
-                severity=min(event.severity, alarm.severity, key=lambda severity: severity.rank),
+                severity=_worse(event.severity, alarm.severity),
                 updated_at_ms=at_ms,
                 alarm_count=event.alarm_count + 1,
                 firing_count=event.firing_count + 1,
@@ -84,6 +116,35 @@ class CaseBook:
         self._keep(event)
         return replace(alarm, event_id=event.event_id), event, counters
 
+    def adopt(self, parent_id: str, event_ids: Iterable[str], at_ms: int) -> tuple[GridEvent, list[GridEvent]]:
+        """Let the case of ``parent_id`` take over the open cases of these events, with all that they have adopted.
+
+        Returns the parent, which counts their alarms as its own from now on, and those merged into it: their numbers
+        are kept, their clocks stand still. Adopting again changes nothing.
+
+        Raises:
+            Refused: the parent is not open.
+        """
+        parent = self.home(parent_id)
+        if parent is None:
+            raise Refused("not_open", parent_id)
+        homes = {home.event_id: home for home in map(self.home, event_ids) if home and home.event_id != parent.event_id}
+        merged = [one for child in homes.values() for one in self._merge(child, parent.event_id, at_ms)]
+        if merged:
+            parent = _with_counts_of(parent, homes.values(), at_ms)
+            self._keep(parent)
+        return parent, merged
+
+    def _merge(self, child: GridEvent, parent_id: str, at_ms: int) -> list[GridEvent]:
+        moving = [child, *(one for one in self._adopted.values() if one.merged_into == child.event_id)]
+        del self._by_id[child.event_id], self._by_key[child.incident_key]
+        merged = [
+            replace(one, state=EventState.MERGED, merged_into=parent_id, updated_at_ms=at_ms, revision=one.revision + 1)
+            for one in moving
+        ]
+        self._adopted |= {one.event_id: one for one in merged}
+        return merged
+
     def changed(
         self, alarm: Alarm, at_ms: int, *, resolved: bool = False, acknowledged: bool = False
     ) -> GridEvent | None:
@@ -93,12 +154,12 @@ class CaseBook:
             resolved: this change ended it.
             acknowledged: this change was its first acknowledgement.
         """
-        event = self._by_id.get(alarm.event_id or "")
+        event = self.home(alarm.event_id)
         if event is None:
             return None
         event = replace(
             event,
-            severity=min(event.severity, alarm.severity, key=lambda severity: severity.rank),
+            severity=_worse(event.severity, alarm.severity),
             updated_at_ms=at_ms,
             firing_count=event.firing_count - resolved,
             unacknowledged_count=event.unacknowledged_count - acknowledged,
@@ -108,7 +169,7 @@ class CaseBook:
         return event
 
     def close(self, event_id: str, alarms: Iterable[Alarm], by: str, note: str, at_ms: int) -> GridEvent:
-        """Close a case.
+        """Close a case, and with it what it has adopted: that stays merged, and its end is this one.
 
         Raises:
             Refused: it is not open; or an alarm of fire or entrapment in it was never confirmed; or no note.
@@ -126,6 +187,7 @@ class CaseBook:
             updated_at_ms=at_ms, revision=event.revision + 1,
         )  # fmt: skip
         del self._by_id[event_id], self._by_key[event.incident_key]
+        self._adopted = {name: one for name, one in self._adopted.items() if one.merged_into != event_id}
         return closed
 
     def _open(self, alarm: Alarm, key: str, category: str, at_ms: int) -> tuple[GridEvent, dict[str, int]]:
@@ -154,3 +216,19 @@ class CaseBook:
     def _keep(self, event: GridEvent) -> None:
         self._by_key[event.incident_key] = event
         self._by_id[event.event_id] = event
+
+
+def _worse(one: Severity, other: Severity) -> Severity:
+    return min(one, other, key=lambda severity: severity.rank)
+
+
+def _with_counts_of(parent: GridEvent, children: Collection[GridEvent], at_ms: int) -> GridEvent:
+    return replace(
+        parent,
+        severity=reduce(_worse, (child.severity for child in children), parent.severity),
+        updated_at_ms=at_ms,
+        alarm_count=parent.alarm_count + sum(child.alarm_count for child in children),
+        firing_count=parent.firing_count + sum(child.firing_count for child in children),
+        unacknowledged_count=parent.unacknowledged_count + sum(child.unacknowledged_count for child in children),
+        revision=parent.revision + 1,
+    )

@@ -30,8 +30,10 @@ class Found:
     events: tuple[GridEvent, ...] = ()
 
 
-def look_up(records: Writer, command_id: str, params: Params) -> Found:
+def look_up(records: Writer, command_id: str, params: Params, family: Iterable[str] = ()) -> Found:
     """Read what a command is about; in the records' own thread, so that no alarm waits for it.
+
+    ``family``: the event of the command and those that it has adopted, as the judge knows them.
 
     Raises:
         RecordsUnavailable: the records cannot be read.
@@ -39,7 +41,8 @@ def look_up(records: Writer, command_id: str, params: Params) -> Found:
     alarm_id, event_id = params.get("alarm_id"), params.get("event_id")
     alarm = records.alarm(alarm_id) if isinstance(alarm_id, str) else None
     event = records.event(event_id) if isinstance(event_id, str) else None
-    alarms = records.alarms_of(event.event_id) if event else []
+    names = dict.fromkeys([*family, *([event.event_id] if event else [])])
+    alarms = [one for name in names for one in records.alarms_of(name)]
     if alarm:
         alarms.append(alarm)
     return Found(records.offset, records.answer(command_id), tuple(alarms), (event,) if event else ())
@@ -61,7 +64,7 @@ class Desk:
 
     def alarm(self, alarm_id: str) -> Alarm:
         """An alarm that fired, whatever became of it; raises :class:`NotFound`."""
-        alarm = self.judge.engine.active(alarm_id) or self._alarms.get(alarm_id)
+        alarm = self.judge.active(alarm_id) or self._alarms.get(alarm_id)
         if alarm is None or alarm.fired_at_ms is None:
             raise NotFound("no_such_alarm", alarm_id)
         return self.judge.quieter.book.stamped(alarm)
@@ -74,8 +77,9 @@ class Desk:
         return event
 
     def alarms_of(self, event_id: str) -> list[Alarm]:
-        """The alarms that joined a case."""
-        return [alarm for alarm in self._alarms.values() if alarm.event_id == event_id]
+        """The alarms that joined a case, or one that it has adopted."""
+        family = self.judge.cases.family(event_id)
+        return [alarm for alarm in self._alarms.values() if alarm.event_id in family]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def confirm(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     judge = desk.judge
     alarm = desk.alarm(params["alarm_id"])
     transaction = Transaction(judge.clock.now_ms())
-    transition = judge.engine.confirm(alarm.alarm_id, by.actor, transaction.at_ms, outcome, by.note)
+    transition = judge.confirm(alarm.alarm_id, by.actor, transaction.at_ms, outcome, by.note)
     if transition is None:
         transition = life.confirm(alarm, by.actor, transaction.at_ms, outcome, by.note)
         alarm = _still_resolved(alarm, transition.alarm)
@@ -162,7 +166,7 @@ def _acknowledge(desk: Desk, alarm: Alarm, by: By, transaction: Transaction) -> 
     if alarm.acknowledged_at_ms is not None or alarm.fired_at_ms is None:
         return alarm
     judge = desk.judge
-    transition = judge.engine.acknowledge(alarm.alarm_id, by.actor, transaction.at_ms, by.note)
+    transition = judge.acknowledge(alarm.alarm_id, by.actor, transaction.at_ms, by.note)
     if transition is None:
         transition = life.acknowledge(alarm, by.actor, transaction.at_ms, by.note)
     judge.tell(Operation.ALARM_ACKNOWLEDGED, transition.alarm, transaction, by.actor)

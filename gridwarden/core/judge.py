@@ -12,20 +12,21 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from gridwarden.cases import book as cases
-from gridwarden.cases.book import CaseBook, incident_key
+from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock
+from gridwarden.core.parents import Parents
 from gridwarden.core.quieter import Quieter
 from gridwarden.core.rulebook import announce
 from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
-from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Reading
+from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Outcome, Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
 from ingest import intake
 from ingest.session import Message
 from rules.alarm import Transition
 from rules.engine import Engine
+from rules.groups import Population
 from rules.listening import Listener
 from rules.quiet import PAST, QuietBook
 from rules.rule import RuleSet
@@ -65,25 +66,34 @@ class Judge:
         self.sources: Sources | None = None
         """Where the messages come from, so that one knows who could not be heard; ``None``: they are just there."""
         self.quieter = Quieter(QuietBook(rules.by_id) if quiet is None else quiet, self)
+        self.parents = Parents(rules, self)
         self._bounds = bounds
         self._had_alarm = had_alarm
 
     def restore(self, alarms: Iterable[Alarm], remembered: Mapping[str, str]) -> None:
         """Go on with the alarms of the records, and with what was to be remembered."""
         alarms = list(alarms)
-        self.engine.restore(alarm for alarm in alarms if not self.listener.owns(alarm))
+        owners = (self.listener, self.parents.correlator)
+        self.engine.restore(alarm for alarm in alarms if not any(owner.owns(alarm) for owner in owners))
         silent = [alarm for alarm in alarms if self.listener.owns(alarm) and alarm.state is AlarmState.FIRING]
         begin = len(_LISTENING)
         state = {name[begin:]: from_json(text) for name, text in remembered.items() if name.startswith(_LISTENING)}
         self.listener.restore(silent, state)
 
-    def reload(self, rules: RuleSet, changes: Iterable[Mapping[str, Any]], actor: str) -> Transaction:
+    def reload(
+        self,
+        rules: RuleSet,
+        changes: Iterable[Mapping[str, Any]],
+        actor: str,
+        population: Population | None = None,
+    ) -> Transaction:
         """Go on with other rules, all of them at once; what becomes of active alarms is part of the transaction.
 
         Args:
             rules: those in force from now on.
             changes: what they change, for the journal.
             actor: who wants it.
+            population: of the groups of these rules' correlations, where somebody has counted it already.
         """
         transaction = Transaction(self.clock.now_ms())
         announce(rules, transaction, changes, actor)
@@ -92,6 +102,7 @@ class Judge:
         self.quieter.book.use(rules.by_id)
         self.windows.rated = rules.rated
         self.apply(transitions, transaction, actor)
+        self.apply(self.parents.use(rules, population), transaction, actor)
         self.rules = rules
         return transaction
 
@@ -130,13 +141,29 @@ class Judge:
         silences = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
         self.apply(silences, transaction)
         self._remember(transaction, 0 if silences else ALIVE_ALONE_MS)
+        self.apply(self.parents.correlator.advance(now_ms), transaction)
         self.quieter.settle(transaction)
         return None if transaction.empty else transaction
 
     def next_wake_ms(self) -> int | None:
         """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
-        wakes_ms = (self.engine.next_wake_ms(), self.quieter.book.next_wake_ms())
+        sleepers = (self.engine, self.quieter.book, self.parents.correlator)
+        wakes_ms = (sleeper.next_wake_ms() for sleeper in sleepers)
         return min((wake_ms for wake_ms in wakes_ms if wake_ms is not None), default=None)
+
+    def active(self, alarm_id: str) -> Alarm | None:
+        """The pending or firing alarm of this id."""
+        return self.engine.active(alarm_id) or self.parents.correlator.standing.active(alarm_id)
+
+    def confirm(self, alarm_id: str, by: str, at_ms: int, outcome: Outcome, note: str) -> Transition | None:
+        """A person says what a firing alarm was; ``None`` where no such alarm is firing."""
+        found = self.engine.confirm(alarm_id, by, at_ms, outcome, note)
+        return found or self.parents.correlator.standing.confirm(alarm_id, by, at_ms, outcome, note)
+
+    def acknowledge(self, alarm_id: str, by: str, at_ms: int, note: str) -> Transition | None:
+        """A person has seen a firing alarm; ``None`` where none such is firing or somebody was first."""
+        found = self.engine.acknowledge(alarm_id, by, at_ms, note)
+        return found or self.parents.correlator.standing.acknowledge(alarm_id, by, at_ms, note)
 
     def _through_ms(self, now_ms: int) -> int:
         """Everything received before this has been judged, once what was taken has been."""
@@ -214,6 +241,7 @@ class Judge:
                 transaction.alarms[alarm.alarm_id] = alarm
                 transaction.forgotten.discard(alarm.alarm_id)
                 self.quieter.book.heard(alarm)
+                self.parents.heard(alarm, transaction)
             elif transition.operation is Operation.ALARM_FIRED:
                 self._fired(alarm, transaction)
             else:
@@ -224,34 +252,33 @@ class Judge:
         transaction.forgotten.discard(alarm.alarm_id)
         if not self.quieter.hushes(alarm, transaction):
             self.announce(alarm, transaction)
+        self.parents.heard(alarm, transaction)
 
     def announce(self, alarm: Alarm, transaction: Transaction, detail: dict[str, Any] | None = None) -> None:
         """Tell of a firing alarm for the first time: it joins its case, or opens one."""
-        alarm, event = self._in_case(alarm, transaction)
+        alarm, event, merged = self._in_case(alarm, transaction)
         self.keep(alarm, transaction)
         change = Change(Operation.ALARM_FIRED, self.clock.now_ms(), alarm.area, alarm, event, detail=detail or {})
         transaction.changes.append(change)
+        self.parents.tell_merged(merged, transaction)
         self.quieter.book.heard(alarm)
 
     def keep(self, alarm: Alarm, transaction: Transaction) -> None:
         """``alarm`` was put into its case, or quieted: for the records, and for whoever goes on with it."""
         self.engine.replace(alarm)
         self.listener.silences.replace(alarm)
+        self.parents.correlator.standing.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
 
-    def _in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None]:
+    def _in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None, list[GridEvent]]:
         rule = self.rules.by_id[alarm.rule_id]
         if rule.incident is Incident.NONE:
-            return alarm, None
-        now_ms = self.clock.now_ms()
-        incident = cases.Incident(rule.category, rule.incident)
-        key = incident_key(alarm, incident, self.devices.get(alarm.device_id))
-        alarm, event, counters = self.cases.fired(alarm, key, rule.category, now_ms)
+            return alarm, None, []
+        alarm, event, merged = self.parents.into_case(alarm, rule, transaction)
         if alarm.acknowledged_at_ms is not None:  # somebody saw it while it was quiet
-            event = self.cases.changed(alarm, now_ms, acknowledged=True) or event
-        transaction.counters |= counters
+            event = self.cases.changed(alarm, self.clock.now_ms(), acknowledged=True) or event
         transaction.events[event.event_id] = event
-        return alarm, event
+        return alarm, event, merged
 
     def tell(
         self,
@@ -276,6 +303,7 @@ class Judge:
             transaction.events[event.event_id] = event
         transaction.changes.append(Change(operation, now_ms, alarm.area, alarm, event, actor))
         self.quieter.book.heard(alarm)
+        self.parents.heard(alarm, transaction)
 
 
 def _is_past(alarm: Alarm, now_ms: int) -> bool:

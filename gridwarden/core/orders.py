@@ -16,6 +16,7 @@ from gridwarden.office.snapshot import Registry
 from gridwarden.records.transaction import Answer, Transaction
 from gridwarden.records.writer import Writer
 from rules.difference import difference
+from rules.groups import Population
 from rules.rule import RuleSet
 
 WAITING_LIMIT = 1_000
@@ -107,9 +108,12 @@ class Orders:
                 self.reply(asked.command_id, error)
 
     async def _carry_out(self, asked: Asked, judge: Judge) -> None:
-        found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
-        while found.offset < self._writer.offset:  # something was committed between the look and now
-            found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params)
+        family = _family(asked, judge)
+        found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params, family)
+        # Something was committed, or one case adopted another, between the look and now.
+        while found.offset < self._writer.offset or family != _family(asked, judge):
+            family = _family(asked, judge)
+            found = await self._committer.read(look_up, self._writer, asked.command_id, asked.params, family)
         if found.answer is not None:
             self.reply(asked.command_id, found.answer)
         elif asked.name == "rules":
@@ -147,5 +151,12 @@ class Orders:
         if asked.params.get("dry_run") or not changes:
             self.reply(asked.command_id, {**answer, "applied": False})
         else:
-            transaction = judge.reload(rules, changes, str(asked.params.get("actor", "")))
+            population = await asyncio.to_thread(Population, rules, judge.devices)
+            transaction = judge.reload(rules, changes, str(asked.params.get("actor", "")), population)
             self._answer(asked, transaction, {**answer, "applied": True})
+
+
+def _family(asked: Asked, judge: Judge) -> tuple[str, ...]:
+    """The event a command is about, and those that it has adopted."""
+    event_id = asked.params.get("event_id")
+    return judge.cases.family(event_id) if isinstance(event_id, str) else ()

@@ -105,7 +105,7 @@ class Quieter:
     def _put(self, alarm: Alarm, operation: Operation, transaction: Transaction, detail: dict[str, Any]) -> None:
         judge = self._judge
         judge.keep(alarm, transaction)
-        event = judge.cases.open_event(alarm.event_id or "")
+        event = judge.cases.home(alarm.event_id)
         change = Change(operation, judge.clock.now_ms(), alarm.area, alarm, event, detail=detail)
         transaction.changes.append(change)
 

@@ -27,6 +27,7 @@ from ingest.intake import Bounds
 from ingest.session import Lane, Message
 from rules.absence import Absence
 from rules.engine import Engine
+from rules.groups import Population
 from rules.rule import RuleSet
 
 LOOK_EVERY_MS = 60_000
@@ -101,7 +102,7 @@ class Kept:
         over = [alarm for alarm in alarms if alarm.state is AlarmState.RESOLVED and "fires" in alarm.memory]
         return Start(
             "", len(self.blocks), [alarm for alarm in alarms if alarm.state is not AlarmState.RESOLVED], over,
-            [event for event in self.events() if event.state is EventState.OPEN], dict(self._counters), {}, {}, 0, 0,
+            [event for event in self.events() if event.state is not EventState.CLOSED], dict(self._counters), {}, {}, 0, 0,
             [one for one in self._quietings.values() if one.ended_at_ms is None], dict(self._remembered),
         )  # fmt: skip
 
@@ -165,6 +166,7 @@ class Rehearsal:
     @devices.setter
     def devices(self, devices: Mapping[str, Device]) -> None:
         self._devices = self._judge.devices = devices
+        self._judge.parents.correlator.population = Population(self._rules, devices)
 
     def _begin(self) -> Judge:
         start, windows, ingest = self.kept.start(), Windows(), Ingest()
@@ -178,6 +180,7 @@ class Rehearsal:
         )  # fmt: skip
         judge.devices = self._devices
         judge.restore([*start.alarms, *start.resolved], start.remembered)
+        judge.parents.restore(start.alarms, self._devices, Population(self._rules, self._devices))
         judge.sources = Sources([self._door], (), 1)
         return judge
 
@@ -226,7 +229,8 @@ class Rehearsal:
         self._advance(self.clock.at_ms)
 
     def _is_of(self, alarm: Alarm, params: Mapping[str, Any]) -> bool:
-        return alarm.alarm_id == params.get("alarm_id") or alarm.event_id == params.get("event_id", "")
+        family = self._judge.cases.family(str(params.get("event_id", "")))
+        return alarm.alarm_id == params.get("alarm_id") or (alarm.event_id or "-") in family
 
     def reload(self, rules: RuleSet) -> None:
         """Go on with other rules."""

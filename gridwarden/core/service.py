@@ -32,6 +32,7 @@ from ingest.mqtt import sessions
 from ingest.session import Lane
 from ingest.stale import forget_stale
 from rules.engine import Engine
+from rules.groups import Population
 from rules.load import load as load_rules
 from rules.rule import RuleSet
 
@@ -127,11 +128,12 @@ class Core:
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
         await self._read_registry()
+        self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
         loaded = Transaction(self._clock.now_ms())
         if announce_start(self._rules, start.remembered, loaded):
             self._submit(loaded)
         _log.info(
-            "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=len(start.events),
+            "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=cases.open_count,
             windows=len(windows), observed_again=observed, devices=len(self._registry.devices), rules=len(self._rules),
         )  # fmt: skip
 
@@ -273,7 +275,10 @@ class Core:
     async def _read_registry(self) -> Registry:
         path = self._config.data / OFFICE_FILE
         newer: Registry | None = await asyncio.to_thread(read_registry, path, self._registry.version)
-        self._registry = newer or self._registry
+        if newer is not None:
+            population = await asyncio.to_thread(Population, self._judge.rules, newer.devices)
+            self._registry = newer
+            self._judge.parents.correlator.population = population
         self._judge.devices = self._registry.devices
         return self._registry
 

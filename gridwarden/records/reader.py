@@ -124,13 +124,16 @@ class Reader:
     ) -> list[Alarm]:
         """Alarms that fired, newest first; ``after`` is (fired_at_ms, alarm_id) of the last one already had.
 
+        ``event``: its own alarms and those of the events it has adopted.
         ``quieted``: only those that are quieted (and for ended ones: were so to their end), or only the others.
         """
         table = schema.alarm
         query = select(table).where(table.c.fired_at_ms.is_not(None), _within(table, scopes))
-        for column, wanted in (("state", state), ("rule_id", rule), ("device_id", device), ("event_id", event)):
+        for column, wanted in (("state", state), ("rule_id", rule), ("device_id", device)):
             if wanted is not None:
                 query = query.where(table.c[column] == wanted)
+        if event is not None:
+            query = query.where(or_(table.c.event_id == event, table.c.event_id.in_(_adopted_by(event))))
         if quieted is not None:
             query = query.where((table.c.quieted_by != "") == quieted)
         since_ms, until_ms = span_ms
@@ -207,10 +210,15 @@ class Reader:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def open_situation(self, scopes: Scopes, limit: int) -> tuple[int, list[GridEvent], list[Alarm]]:
-        """The open events and their alarms, with the journal number they are true at: one consistent snapshot."""
+        """The open events and their alarms, with the journal number they are true at: one consistent snapshot.
+
+        With the open ones come those that they have adopted, since alarms name the event that they joined first.
+        """
         events, alarms = schema.grid_event, schema.alarm
         open_events = select(events).where(events.c.state == "open", _within(events, scopes))
         newest = open_events.order_by(events.c.opened_at_ms.desc()).limit(limit)
+        of_open = events.c.merged_into.in_(select(newest.subquery().c.event_id))
+        adopted = select(events).where(of_open, _within(events, scopes)).limit(limit)
         firing = (
             select(alarms)
             .where(alarms.c.state == "firing", alarms.c.fired_at_ms.is_not(None), _within(alarms, scopes))
@@ -221,7 +229,7 @@ class Reader:
             seq = connection.execute(select(func.max(schema.journal.c.seq))).scalar() or 0
             return (
                 seq,
-                [rows.to_event(row) for row in connection.execute(newest).mappings()],
+                [rows.to_event(row) for query in (newest, adopted) for row in connection.execute(query).mappings()],
                 [rows.to_alarm(row) for row in connection.execute(firing).mappings()],
             )
 
@@ -298,6 +306,11 @@ def _within(table: Table, scopes: Scopes) -> Any:
     if "" in scopes:
         return and_(True)
     return or_(False, *(table.c.area.startswith(scope, autoescape=True) for scope in scopes))
+
+
+def _adopted_by(event_id: str) -> Select[Any]:
+    """Ids of the events that an event has adopted."""
+    return select(schema.grid_event.c.event_id).where(schema.grid_event.c.merged_into == event_id)
 
 
 def _touches(table: Table, scopes: Scopes) -> Any:

@@ -94,6 +94,7 @@ grid_event = Table(
     Column("merged_into", String(64)),
     Column("revision", Integer, nullable=False),
     Index("event_by_opened", "opened_at_ms", "event_id"),
+    Index("event_adopted", "merged_into", sqlite_where=text("merged_into IS NOT NULL")),
     Index("event_open", "incident_key", unique=True, sqlite_where=text("state = 'open'")),
 )
 

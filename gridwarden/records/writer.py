@@ -60,6 +60,7 @@ class Start:
     resolved: list[Alarm]
     """Of rules that know flapping: those whose firing may still count."""
     events: list[GridEvent]
+    """The open ones, and those that one of them has adopted."""
     counters: dict[str, int]
     ledger: dict[tuple[str, str], Tally]
     followers: dict[str, int]
@@ -93,7 +94,9 @@ class Writer:
         with self._read() as connection:
             self._offset = connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
             active = select(schema.alarm).where(schema.alarm.c.state.in_([AlarmState.PENDING, AlarmState.FIRING]))
-            opened = select(schema.grid_event).where(schema.grid_event.c.state == EventState.OPEN)
+            event = schema.grid_event.c
+            is_open = select(event.event_id).where(event.state == EventState.OPEN).scalar_subquery()
+            opened = select(schema.grid_event).where((event.state == EventState.OPEN) | event.merged_into.in_(is_open))
             size = select(func.coalesce(func.sum(func.length(schema.intake_block.c.body)), 0))
             trimmed = select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")
             quietings = select(schema.quieting).where(schema.quieting.c.ended_at_ms.is_(None))

@@ -18,8 +18,10 @@ from simulators.world.truth import Truth
 Rules = tuple[str, ...]
 _S, _MIN = 1_000, 60_000
 _FIRE: Rules = ("smoke.fire",)
+_CONFIRMED: Rules = ("smoke.fire_confirmed",)
 _ENTRAPMENT: Rules = ("lift.entrapment", "lift.entrapment_inferred", "lift.alarm_button")
 _PRESSURE: Rules = ("hydrant.very_low_pressure", "hydrant.low_pressure")
+_BURST: Rules = ("hydrant.main_burst",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def fire(rng: Random, devices: Sequence[Device], at_ms: int, *, seconds_a_floor:
     for device in sorted(devices, key=floor_of):
         reached_ms = at_ms + round((floor_of(device) - lowest) * seconds_a_floor * _S) + rng.randrange(20 * _S)
         spell = INCIDENTS["smoke.fire"](rng, reached_ms)
-        parts.append(_part(device, spell, reached_ms, found=_FIRE))
+        parts.append(_part(device, spell, reached_ms, found=_FIRE, allowed=_CONFIRMED))
     return parts
 
 
@@ -108,7 +110,7 @@ def burst_main(rng: Random, devices: Sequence[Device], at_ms: int, *, minutes: i
         if blind:
             levels = [(when, 0.0) for when, _ in levels]
         spell: Spell = [(when, {"pressure_mpa": round(mpa, 3)}) for when, mpa in levels]
-        told: dict[str, Rules] = {"absent" if blind else "found": _PRESSURE}
+        told: dict[str, Rules] = {"absent": _PRESSURE} if blind else {"found": _PRESSURE, "allowed": _BURST}
         parts.append(_part(device, spell, reached_ms, **told))
         reached_ms += rng.randint(3, 15) * _S
     return parts

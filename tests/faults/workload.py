@@ -50,7 +50,7 @@ class Spell:
 
 SCRIPT = (
     Spell("smoke", 0, {"state": "alarm"}, 8, 13, "smoke.fire", latched=True),
-    Spell("smoke", 1, {"state": "alarm"}, 11, 16, "smoke.fire", latched=True),  # the same building: the same event
+    Spell("smoke", 1, {"state": "alarm"}, 11, 16, "smoke.fire", latched=True),  # the same building: it is confirmed
     Spell("smoke", 2, {"state": "removed"}, 3, 12, "smoke.removed"),
     Spell("smoke", 3, {"state": "fault"}, 10, 15, "smoke.fault"),
     Spell("smoke", 4, {"battery_pct": 10}, 6, 14, "smoke.low_battery"),
@@ -227,6 +227,8 @@ class Workload:
             over = None if spell.end == NEVER else ended
             scope = self.device(spell.kind, spell.number)
             yield Truth(spell.rule, scope, began, began + spell.hold_ms, over, None if spell.latched else over)
+        both = self.at_ms(11, 1)
+        yield Truth("smoke.fire_confirmed", f"building:{self.tag}-tower", both, both, None, None)
         fired = self.at_ms(10, 61)
         yield Truth("smoke.fire", f"{self.tag}.stranger-0", fired, fired, None, None, unverified=True)
         claimed, scope = self.at_ms(4, 500), f"{FOREIGN}{self.rogue}/{self.device('smoke', 9)}"

@@ -88,7 +88,7 @@ class Site:
     def _take(self, transitions: Sequence[Any]) -> None:
         for transition in transitions:
             self.stored[transition.alarm.alarm_id] = transition.alarm
-            self.joined += getattr(transition, "event_ids", ())
+            self.joined += [one.event_id for one in getattr(transition, "news", ())]
             if transition.operation is not None:
                 self.told.append(transition.operation.value.removeprefix("alarm."))
 

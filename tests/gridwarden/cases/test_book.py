@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gridwarden.cases.book import CaseBook, Incident, incident_key
+from gridwarden.cases.book import CaseBook, Incident, group_key, incident_key
 from gridwarden.errors import Refused
 from gridwarden.model import Alarm, AlarmState, Device, EventState, Outcome, Severity
 
@@ -92,3 +92,85 @@ def test_closing_wants_a_note_and_every_fire_confirmed() -> None:
     with pytest.raises(Refused, match="not_open"):
         book.close(event.event_id, [], "op", "again", FIRED_MS + 10)
     assert book.fired(alarm(2), "k", "fire", FIRED_MS)[1].event_id != event.event_id
+
+
+def three_cases() -> tuple[CaseBook, list[str]]:
+    """A parent and two children, each with one alarm; the first child's is acknowledged, the second's is over."""
+    book = CaseBook("Asia/Shanghai")
+    keys = [group_key("fire", "smoke.fire_confirmed", "building:B1"), "fire/device:S1", "fire/device:S2"]
+    fired = [book.fired(alarm(n), key, "fire", FIRED_MS + n) for n, key in enumerate(keys)]
+    book.changed(fired[1][0], FIRED_MS + 5, acknowledged=True)
+    book.changed(fired[2][0], FIRED_MS + 6, resolved=True)
+    return book, [event.event_id for _, event, _ in fired]
+
+
+def test_a_parent_adopts_and_counts_what_its_children_counted() -> None:
+    book, (parent_id, *child_ids) = three_cases()
+    numbers = {event_id: book.home(event_id).case_no for event_id in child_ids}  # type: ignore[union-attr]
+    parent, merged = book.adopt(parent_id, [*child_ids, parent_id, child_ids[0], "nobody"], FIRED_MS + 9)
+    assert (parent.alarm_count, parent.firing_count, parent.unacknowledged_count) == (3, 2, 2)
+    assert (parent.state, parent.updated_at_ms, parent.revision) == (EventState.OPEN, FIRED_MS + 9, 2)
+    assert [one.event_id for one in merged] == child_ids
+    for child in merged:
+        assert (child.state, child.merged_into, child.case_no) == (
+            EventState.MERGED,
+            parent_id,
+            numbers[child.event_id],
+        )
+        assert (child.closed_at_ms, child.updated_at_ms, child.revision) == (None, FIRED_MS + 9, 3)
+        assert book.open_event(child.event_id) is None
+        assert book.home(child.event_id) == parent
+    assert (book.open_count, book.family(parent_id), book.family("x")) == (1, (parent_id, *child_ids), ("x",))
+    assert book.adopt(parent_id, child_ids, FIRED_MS + 10) == (parent, [])
+
+
+def test_the_worst_severity_of_a_family_is_its_parent_s() -> None:
+    book = CaseBook("Asia/Shanghai")
+    _, parent, _ = book.fired(alarm(), "p", "fire", FIRED_MS)
+    _, child, _ = book.fired(alarm(2, severity=Severity.CRITICAL), "c", "fire", FIRED_MS)
+    assert book.adopt(parent.event_id, [child.event_id], FIRED_MS)[0].severity is Severity.CRITICAL
+
+
+def test_what_becomes_of_an_adopted_alarm_is_told_of_the_parent_also_after_a_restart() -> None:
+    book, (parent_id, *child_ids) = three_cases()
+    parent, merged = book.adopt(parent_id, child_ids, FIRED_MS + 9)
+    for again in (book, CaseBook("Asia/Shanghai", [parent, *merged])):
+        changed = again.changed(alarm(2, event_id=child_ids[1]), FIRED_MS + 20, acknowledged=True)
+        assert changed is not None
+        assert (changed.event_id, changed.unacknowledged_count) == (parent_id, 1)
+        assert again.open_count == 1
+
+
+def test_the_key_of_an_adopted_case_is_free_and_an_alarm_may_join_the_parent_whatever_its_key() -> None:
+    book, (parent_id, *child_ids) = three_cases()
+    book.adopt(parent_id, child_ids, FIRED_MS + 9)
+    joined, parent, counters = book.fired(
+        alarm(4), "fire/device:S1", "fire", FIRED_MS + 10, book.open_by_key("fire/smoke.fire_confirmed/building:B1")
+    )
+    assert (joined.event_id, parent.alarm_count, counters) == (parent_id, 4, {})
+    own, _, _ = book.fired(alarm(5), "fire/device:S1", "fire", FIRED_MS + 11)
+    assert own.event_id not in (parent_id, *child_ids)
+    assert book.open_by_key("fire/device:S2") is None
+
+
+def test_a_parent_is_adopted_with_its_children() -> None:
+    book, (parent_id, *child_ids) = three_cases()
+    book.adopt(parent_id, child_ids, FIRED_MS + 9)
+    _, larger, _ = book.fired(alarm(7), "larger", "fire", FIRED_MS + 10)
+    larger, merged = book.adopt(larger.event_id, [child_ids[0]], FIRED_MS + 11)
+    assert {one.event_id for one in merged} == {parent_id, *child_ids}
+    assert {one.merged_into for one in merged} == {larger.event_id}
+    assert larger.alarm_count == 4
+    assert book.adopt(parent_id, child_ids, FIRED_MS + 12) == (larger, [])
+
+
+def test_closing_a_parent_is_the_end_of_its_children() -> None:
+    book, (parent_id, *child_ids) = three_cases()
+    book.adopt(parent_id, child_ids, FIRED_MS + 9)
+    with pytest.raises(Refused, match="not_open"):
+        book.close(child_ids[0], [], "op", "done", FIRED_MS + 10)
+    assert book.close(parent_id, [], "op", "done", FIRED_MS + 10).state is EventState.CLOSED
+    assert book.changed(alarm(event_id=child_ids[0]), FIRED_MS + 11, resolved=True) is None
+    assert (book.open_count, book.family(parent_id)) == (0, (parent_id,))
+    with pytest.raises(Refused, match="not_open"):
+        book.adopt(parent_id, child_ids, FIRED_MS + 12)

@@ -23,6 +23,7 @@ from gridwarden.records.writer import Committed, Writer
 from ingest.intake import Bounds
 from ingest.session import Lane, Message
 from rules.engine import Engine
+from rules.groups import Population
 from rules.load import load
 from rules.rule import RuleSet
 
@@ -116,6 +117,7 @@ class Site:
         )  # fmt: skip
         self.judge.restore([*start.alarms, *start.resolved], start.remembered)
         self.judge.devices = self.devices
+        self.judge.parents.restore(start.alarms, self.devices, Population(self.rules, self.devices))
 
     def restart(self) -> None:
         self.writer.close()

@@ -59,7 +59,8 @@ def test_seeing_a_case_is_seeing_each_of_its_alarms_the_not_yet_durable_too(site
     assert pending.changes[0].event.event_id == change.event.event_id
     transaction, answer = carry_out(site, "acknowledge_event", pending, event_id=change.event.event_id)
     assert [one.operation for one in transaction.changes] == [Operation.ALARM_ACKNOWLEDGED] * 2
-    assert answer["event"]["unacknowledged_count"] == 0
+    assert (answer["event"]["event_id"], answer["event"]["state"]) == (change.event.event_id, "merged")
+    assert transaction.changes[-1].event.unacknowledged_count == 1  # the parent's: its own alarm nobody has seen
 
 
 def test_what_is_judged_and_not_yet_durable_can_be_acted_on(site: Any) -> None:
