@@ -182,7 +182,7 @@ def test_names_of_the_code_in_the_glossary_exist() -> None:
 
 
 def test_the_example_of_a_rule_loads(tmp_path: Path) -> None:
-    (example,) = blocks(text_of("docs", "guide", "rules.md"), "yaml")
+    example, _test = blocks(text_of("docs", "guide", "rules.md"), "yaml")
     path = tmp_path / "example.yaml"
     path.write_text(example, "utf-8")
     assert len(load_rules((path,), shipped_packs=False)) == 1
