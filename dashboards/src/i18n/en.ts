@@ -221,6 +221,7 @@ export const en: Record<Key, string> = {
   'kind.micro_station': 'Micro fire station',
   'kind.maintenance_team': 'Maintenance team',
   'kind.lift_team': 'Lift maintenance team',
+  'kind.platform': 'Platform',
 
   'devices.title': 'Devices',
   'devices.search': 'Find by device id',
@@ -327,6 +328,8 @@ export const en: Record<Key, string> = {
   'field.self_test': 'Self-test',
   'field.tamper': 'Tampering',
   'field.fault_text': 'Fault text',
+  'field.heard_at': 'Last heard',
+  'field.limit_s': 'May be silent (s)',
   'field.pressure_mpa': 'Pressure',
   'field.pressure_min_mpa': 'Lowest pressure',
   'field.pressure_avg_mpa': 'Mean pressure',

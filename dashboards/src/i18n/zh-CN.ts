@@ -219,6 +219,7 @@ export const zhCN = {
   'kind.micro_station': '微型消防站',
   'kind.maintenance_team': '维保队伍',
   'kind.lift_team': '电梯维保班组',
+  'kind.platform': '平台',
 
   'devices.title': '设备',
   'devices.search': '按设备编号查找',
@@ -325,6 +326,8 @@ export const zhCN = {
   'field.self_test': '自检',
   'field.tamper': '防拆',
   'field.fault_text': '故障描述',
+  'field.heard_at': '最后一次收到',
+  'field.limit_s': '允许静默（秒）',
   'field.pressure_mpa': '水压',
   'field.pressure_min_mpa': '最低水压',
   'field.pressure_avg_mpa': '平均水压',
