@@ -28,7 +28,7 @@ _AFTER = re.compile(r"([0-9]{1,3}) intervals?(?: \+ ([0-9]+[a-z]+))?")
 
 
 class Of(StrEnum):
-    """Whose silence it is."""
+    """Whose absence it is."""
 
     DEVICE = "device"
     """It has been heard before."""
@@ -42,7 +42,7 @@ class Of(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """How long a silence is still ordinary: so many intervals and some more."""
+    """How long a gap is still ordinary: so many intervals and some more."""
 
     intervals: int
     more_ms: int
@@ -73,7 +73,7 @@ def parse_after(text: object) -> After:
 
 
 class WrittenAbsence(WrittenHead):
-    """A rule about silence as it stands in a file."""
+    """A rule about absence as it stands in a file."""
 
     of: Annotated[Of, Lax]
     after: Annotated[After, BeforeValidator(parse_after)]
@@ -92,8 +92,8 @@ class WrittenAbsence(WrittenHead):
 
 def _contradictions(rule: WrittenAbsence) -> Iterator[tuple[bool, str]]:
     of_devices = rule.of in {Of.DEVICE, Of.NEVER_SEEN}
-    yield rule.latched, "latched: a silence is over when something is heard"
-    yield rule.life_safety, "life_safety: silence is neither fire nor entrapment"
+    yield rule.latched, "latched: an absence is over when something is heard"
+    yield rule.life_safety, "life_safety: absence is neither fire nor entrapment"
     yield rule.of is Of.BROKER and rule.after.intervals > 0, "after: a broker has no interval; a time is expected"
     yield not of_devices and rule.interval_ms is not None, "interval: stands with of: device or never_seen only"
     yield not of_devices and bool(rule.profiles), "profiles: stands with of: device or never_seen only"
@@ -102,7 +102,7 @@ def _contradictions(rule: WrittenAbsence) -> Iterator[tuple[bool, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Absence(Head):
-    """A rule about silence, ready to be judged."""
+    """A rule about absence, ready to be judged."""
 
     of: Of
     after: After

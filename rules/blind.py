@@ -1,6 +1,6 @@
 """Times in which nobody could be heard: core did not run, a broker was away, a gateway had no network. Pure.
 
-Silence is counted in *watched time*: a spell of blindness stops the count for everybody behind the place that was
+A gap is counted in *watched time*: a spell of blindness stops the count for everybody behind the place that was
 blind, and after it nobody is called silent before a grace is over, in which gateways find their way back.
 """
 

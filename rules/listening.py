@@ -1,12 +1,12 @@
 """Who is heard, who is silent, and since when: what the rules of :mod:`rules.absence` are judged by. Pure.
 
-A silence is a span between two readings, or since the last one, longer than its limit of watched time
+Silent is who leaves a gap between two readings, or since the last one, that is longer than its limit of watched time
 (:mod:`rules.blind`). Its alarm fires with the time at which the limit was over, whoever notices first: the reading that
 ends the span, or a look at the clock. So it does not matter how readings, looks and restarts follow each other.
 
 What is known only once everything received before some time has been judged waits for that time (``through_ms``).
 A device behind a watched gateway is called silent only after its gateway has spoken without it: while nothing at all
-comes from there, it is the gateway's silence, and that time does not count as the device's.
+comes from there, it is the gateway's absence, and that time does not count as the device's.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gridwarden.model import Alarm, Device, Reading
 from rules import blind
 from rules.absence import Absence, Of
 from rules.alarm import Transition
+from rules.gaps import Gap, Gaps
 from rules.ourselves import Ourselves
 from rules.roster import NEVER, HeardAt, Plan, load_unseen
 from rules.rule import RuleSet
-from rules.silences import Silence, Silences
 
 LOOKED_AT = 1_000
 """Whom to look at in one step, at most: about 5 ms."""
@@ -33,22 +33,22 @@ SOON_MS, LATER_MS = 5_000, 300_000
 
 
 class Listener:
-    """Judges silence. Not safe for two threads at once.
+    """Judges gap. Not safe for two threads at once.
 
     Args:
-        rules: the rules in force; those about silence that are enabled count.
+        rules: the rules in force; those about absence that are enabled count.
         heard_at_ms: when a registered device was last heard on our own clock.
         replaying: the clock is that of the input.
     """
 
     def __init__(self, rules: RuleSet, heard_at_ms: HeardAt, *, replaying: bool = False) -> None:
         self._heard_at_ms = heard_at_ms
-        self.silences = Silences()
-        self.ourselves = Ourselves(self.silences, replaying=replaying)
+        self.gaps = Gaps()
+        self.ourselves = Ourselves(self.gaps, replaying=replaying)
         self._gateways_heard: dict[str, int] = {}
         self._silent_gateways: set[str] = set()
         self._device_notes: dict[str, list[int]] = {}
-        """Devices heard in a way that may end a silence: when they were heard before, and then."""
+        """Devices heard in a way that may end a gap: when they were heard before, and then."""
         self._gateway_notes: dict[str, list[int]] = {}
         self._through_ms = 0
         self._left = LOOKED_AT
@@ -70,7 +70,7 @@ class Listener:
         self._is_planned = False
 
     def owns(self, alarm: Alarm) -> bool:
-        """Whether ``alarm`` is one of silence."""
+        """Whether ``alarm`` is one of gap."""
         return alarm.rule_id in self._all
 
     def restore(self, alarms: Iterable[Alarm], state: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Listener:
         self.ourselves.restore(state)
         self._plan.unseen = load_unseen(state.get("unseen", ()))
         for alarm in alarms:
-            self.silences.keep(alarm)
+            self.gaps.keep(alarm)
             if alarm.scope.startswith(blind.gateway("")):
                 self._silent_gateways.add(alarm.device_id)
 
@@ -102,7 +102,7 @@ class Listener:
             self._gateways_heard[gateway] = at_ms
         if at_ms - last_ms > shortest_ms or gateway in self._gateway_notes or gateway in self._silent_gateways:
             self._gateway_notes.setdefault(gateway, [last_ms]).append(at_ms)
-        noted = at_ms - before_ms > shortest_ms or device in self._device_notes or device in self.silences.by_scope
+        noted = at_ms - before_ms > shortest_ms or device in self._device_notes or device in self.gaps.by_scope
         if noted and reading.verified:
             self._device_notes.setdefault(device, [before_ms]).append(at_ms)
 
@@ -123,7 +123,7 @@ class Listener:
         return self.settle(through_ms)
 
     def settle(self, through_ms: int) -> list[Transition]:
-        """What silences began or ended, as far as everything received before ``through_ms`` has been judged."""
+        """What absences began or ended, as far as everything received before ``through_ms`` has been judged."""
         self._through_ms = through_ms = min(through_ms, self.ourselves.known_until_ms)
         self._left = LOOKED_AT
         self.busy = self._steps is not None
@@ -135,13 +135,13 @@ class Listener:
             self._device_spoke(name, _spans(self._device_notes.pop(name)))
         for rule in (*self._of[Of.DEVICE], *self._of[Of.NEVER_SEEN]):
             self._look_at_each(rule)
-        return self.silences.take()
+        return self.gaps.take()
 
     def _look_at_each(self, rule: Absence) -> None:
         """Whose time has come, a bounded number of them."""
         wheel = self._plan.wheels.get(rule.id)
         look = self._look_at_gateway if rule.of is Of.GATEWAY else self._look_at_device
-        while self._left and self.silences.waiting < BEGUN:
+        while self._left and self.gaps.waiting < BEGUN:
             names = wheel.take(self._through_ms, min(self._left, BEGUN)) if wheel else ()
             if not names:
                 return
@@ -161,23 +161,23 @@ class Listener:
     def _look_at_device(self, rule: Absence, name: str) -> None:
         device = self._plan.devices.get(name)
         heard_ms = self._heard_at_ms(name)
-        if device is None or (heard_ms == NEVER) != (rule.of is Of.NEVER_SEEN) or self.silences.of(rule, name):
+        if device is None or (heard_ms == NEVER) != (rule.of is Of.NEVER_SEEN) or self.gaps.of(rule, name):
             return
         since_ms = self._plan.unseen.get(name, self._through_ms) if heard_ms == NEVER else heard_ms
-        silence = _of_device(rule, device, since_ms)
-        if silence is None:
+        gap = _of_device(rule, device, since_ms)
+        if gap is None:
             return
-        due_ms = self._device_due_ms(silence, self._through_ms)
-        again_ms = due_ms if due_ms >= self._through_ms else self._unless_gateway_spoke_ms(silence, due_ms)
+        due_ms = self._device_due_ms(gap, self._through_ms)
+        again_ms = due_ms if due_ms >= self._through_ms else self._unless_gateway_spoke_ms(gap, due_ms)
         if again_ms is None:
-            self.silences.begin(silence, due_ms)
+            self.gaps.begin(gap, due_ms)
         else:
             self._arm(rule, name, again_ms)
 
-    def _unless_gateway_spoke_ms(self, silence: Silence, due_ms: int) -> int | None:
+    def _unless_gateway_spoke_ms(self, gap: Gap, due_ms: int) -> int | None:
         """When to look again, because the gateway has not spoken after ``due_ms`` either; ``None``: it has."""
-        heard_ms = self._gateways_heard.get(silence.gateway, NEVER)
-        is_watched = self._gateways_count and silence.gateway in self._plan.gateways
+        heard_ms = self._gateways_heard.get(gap.gateway, NEVER)
+        is_watched = self._gateways_count and gap.gateway in self._plan.gateways
         if not is_watched or heard_ms == NEVER or heard_ms >= due_ms:
             return None
         return self._through_ms + min(LATER_MS, max(SOON_MS, self._through_ms - due_ms))
@@ -186,61 +186,61 @@ class Listener:
         """The spans between the times at which a device was heard, in order."""
         device = self._plan.devices.get(name)
         for rule in self._plan.rules_of(device) if device else ():
-            was_silent = self.silences.of(rule, name) is not None
+            was_silent = self.gaps.of(rule, name) is not None
             for before_ms, at_ms in spans:
                 is_first = before_ms == NEVER
                 since_ms = self._plan.unseen.get(name, at_ms) if is_first else before_ms
-                silence = _of_device(rule, device, since_ms) if device else None
-                if silence and (is_first == (rule.of is Of.NEVER_SEEN) or self.silences.of(rule, name)):
-                    self.silences.span(silence, self._device_due_ms(silence, at_ms), at_ms)
+                gap = _of_device(rule, device, since_ms) if device else None
+                if gap and (is_first == (rule.of is Of.NEVER_SEEN) or self.gaps.of(rule, name)):
+                    self.gaps.span(gap, self._device_due_ms(gap, at_ms), at_ms)
             if rule.of is Of.DEVICE and (was_silent or spans[0][0] == NEVER):
                 self._arm(rule, name, spans[-1][1])  # a first look, which finds out when the next one is
         for plan in (self._plan, self._next):
             if plan is not None:
                 plan.unseen.pop(name, None)
 
-    def _device_due_ms(self, silence: Silence, at_ms: int) -> int:
-        places = (*self.ourselves.places(silence.gateway), blind.gateway(silence.gateway))
-        return self.ourselves.blindness.due_ms(silence.since_ms, silence.limit_ms, places, at_ms)
+    def _device_due_ms(self, gap: Gap, at_ms: int) -> int:
+        places = (*self.ourselves.places(gap.gateway), blind.gateway(gap.gateway))
+        return self.ourselves.blindness.due_ms(gap.since_ms, gap.limit_ms, places, at_ms)
 
     # --- gateways -----------------------------------------------------------------------------------------------
 
     def _look_at_gateway(self, rule: Absence, name: str) -> None:
-        silence = self._of_gateway(rule, name, self._gateways_heard.get(name, NEVER))
-        if silence is None or self.silences.of(rule, silence.scope):
+        gap = self._of_gateway(rule, name, self._gateways_heard.get(name, NEVER))
+        if gap is None or self.gaps.of(rule, gap.scope):
             return
-        due_ms = self._gateway_due_ms(silence, self._through_ms)
+        due_ms = self._gateway_due_ms(gap, self._through_ms)
         if due_ms >= self._through_ms:
             self._arm(rule, name, due_ms)
             return
-        self.silences.begin(silence, due_ms)
+        self.gaps.begin(gap, due_ms)
         self._silent_gateways.add(name)
 
     def _gateway_spoke(self, name: str, spans: list[tuple[int, int]]) -> None:
         """The spans between the times at which a gateway was heard, in order."""
         self._silent_gateways.discard(name)
         for rule in self._of[Of.GATEWAY]:
-            was_silent = self.silences.of(rule, blind.gateway(name)) is not None
+            was_silent = self.gaps.of(rule, blind.gateway(name)) is not None
             for before_ms, at_ms in spans:
-                silence = self._of_gateway(rule, name, before_ms)
-                if silence is None:
+                gap = self._of_gateway(rule, name, before_ms)
+                if gap is None:
                     continue
-                if self.silences.span(silence, self._gateway_due_ms(silence, at_ms), at_ms) and not rule.shadow:
-                    self.ourselves.blindness.add(silence.scope, before_ms, at_ms)
+                if self.gaps.span(gap, self._gateway_due_ms(gap, at_ms), at_ms) and not rule.shadow:
+                    self.ourselves.blindness.add(gap.scope, before_ms, at_ms)
             if was_silent or spans[0][0] == NEVER:
                 self._arm(rule, name, spans[-1][1])
 
-    def _of_gateway(self, rule: Absence, name: str, since_ms: int) -> Silence | None:
-        """Its silence; ``None`` where it is not watched or was never heard."""
+    def _of_gateway(self, rule: Absence, name: str, since_ms: int) -> Gap | None:
+        """Its gap; ``None`` where it is not watched or was never heard."""
         gateway = self._plan.gateways.get(name)
         limit_ms = rule.after.limit_ms(gateway.interval_ms) if gateway else None
         if gateway is None or limit_ms is None or since_ms == NEVER:
             return None
-        return Silence(rule, blind.gateway(name), name, since_ms, limit_ms, gateway.area, name)
+        return Gap(rule, blind.gateway(name), name, since_ms, limit_ms, gateway.area, name)
 
-    def _gateway_due_ms(self, silence: Silence, at_ms: int) -> int:
-        places = self.ourselves.places(silence.name)
-        return self.ourselves.blindness.due_ms(silence.since_ms, silence.limit_ms, places, at_ms)
+    def _gateway_due_ms(self, gap: Gap, at_ms: int) -> int:
+        places = self.ourselves.places(gap.name)
+        return self.ourselves.blindness.due_ms(gap.since_ms, gap.limit_ms, places, at_ms)
 
     # --- the plan -----------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Listener:
         self._take_over(self._next, now_ms)
 
     def _is_active(self, rule: Absence, scope: str) -> bool:
-        return self.silences.of(rule, scope) is not None
+        return self.gaps.of(rule, scope) is not None
 
     def _take_over(self, plan: Plan, now_ms: int) -> None:
         self._plan, self._next, self._steps = plan, None, None
@@ -269,7 +269,7 @@ class Listener:
             self._gateways_heard[name] = max(self._gateways_heard.get(name, NEVER), gateway.heard_at_ms)
             for rule in self._of[Of.GATEWAY]:
                 self._arm(rule, name, self._gateways_heard[name])
-        for alarm in self.silences:
+        for alarm in self.gaps:
             if not alarm.scope.startswith(blind.broker("")):
                 self._check(alarm, now_ms)
 
@@ -282,34 +282,34 @@ class Listener:
         name, since_ms = alarm.device_id, alarm.pending_at_ms
         device = self._plan.devices.get(name)
         if rule.of is Of.GATEWAY:
-            silence = self._of_gateway(rule, name, since_ms)
+            gap = self._of_gateway(rule, name, since_ms)
             heard_ms, notes, due = self._gateways_heard.get(name, NEVER), self._gateway_notes, self._gateway_due_ms
         else:
-            silence = _of_device(rule, device, since_ms) if device else None
+            gap = _of_device(rule, device, since_ms) if device else None
             heard_ms, notes, due = self._heard_at_ms(name), self._device_notes, self._device_due_ms
-        if silence is None:
+        if gap is None:
             self._retire(alarm, now_ms, f"{rule.of}_gone")
         elif heard_ms > since_ms:
             notes.setdefault(name, [NEVER if rule.of is Of.NEVER_SEEN else since_ms]).append(heard_ms)
-        elif silence.limit_ms > alarm.memory["limit_ms"] and due(silence, now_ms) >= now_ms:
+        elif gap.limit_ms > alarm.memory["limit_ms"] and due(gap, now_ms) >= now_ms:
             self._retire(alarm, now_ms, "limit_changed")
             self._arm(rule, name, now_ms)
-        elif rule.version != alarm.rule_version or silence.limit_ms != alarm.memory["limit_ms"]:
-            self.silences.go_on_under(rule, alarm, silence.limit_ms)
+        elif rule.version != alarm.rule_version or gap.limit_ms != alarm.memory["limit_ms"]:
+            self.gaps.go_on_under(rule, alarm, gap.limit_ms)
 
     def _retire(self, alarm: Alarm, now_ms: int, reason: str) -> None:
-        self.silences.retire(alarm, now_ms, reason)
+        self.gaps.retire(alarm, now_ms, reason)
         if alarm.scope.startswith(blind.gateway("")):
             self._silent_gateways.discard(alarm.device_id)
             self.ourselves.blindness.add(alarm.scope, alarm.pending_at_ms, now_ms)
 
 
-def _of_device(rule: Absence, device: Device, since_ms: int) -> Silence | None:
-    """Its silence; ``None`` where the rule is not about it."""
+def _of_device(rule: Absence, device: Device, since_ms: int) -> Gap | None:
+    """Its gap; ``None`` where the rule is not about it."""
     limit_ms = rule.limit_of_ms(device) if device.kind == rule.kind else None
     if limit_ms is None:
         return None
-    return Silence(rule, device.device_id, device.device_id, since_ms, limit_ms, device.area, device.gateway or "")
+    return Gap(rule, device.device_id, device.device_id, since_ms, limit_ms, device.area, device.gateway or "")
 
 
 def _settled(notes: Mapping[str, list[int]], through_ms: int) -> list[str]:

@@ -8,13 +8,13 @@ from typing import Any
 from rules import blind
 from rules.absence import Absence
 from rules.blind import EVERYWHERE, Blindness
-from rules.silences import Silence, Silences
+from rules.gaps import Gap, Gaps
 
 JUMP_MS = 60_000
 """A clock that goes on by more than this between two looks was set, or we did not run. As long may readings wait to be
 judged; beyond it we count as blind."""
 INPUT_GAP_MS = 3_600_000
-"""With a replay clock: so long nothing at all in the input is a gap in the recording, and nobody's silence."""
+"""With a replay clock: so long nothing at all in the input is a gap in the recording, and nobody's absence."""
 FORGET_MS = 60 * 86_400_000
 """Spells of a gateway that ended so long ago concern nobody: twice the longest limit."""
 
@@ -23,14 +23,14 @@ class Ourselves:
     """Keeps the spells of blindness, and the alarms of brokers that are away.
 
     Args:
-        silences: where those alarms go.
+        gaps: where those alarms go.
         replaying: the clock is that of the input: no broker and no running of ours, only gaps in the input.
     """
 
-    def __init__(self, silences: Silences, *, replaying: bool) -> None:
+    def __init__(self, gaps: Gaps, *, replaying: bool) -> None:
         self.rules: tuple[Absence, ...] = ()
         self.blindness = Blindness()
-        self._silences = silences
+        self._gaps = gaps
         self._replaying = replaying
         self._brokers: tuple[str, ...] | None = None
         self._broker_of: dict[str, str] = {}
@@ -109,8 +109,8 @@ class Ourselves:
         ours = [blind.broker(name) for name in self._brokers or ()]
         for place in ours:
             self.blindness.begin(place, before_ms)
-        for alarm in self._silences.of_places(blind.broker(""), ours):
-            self._silences.retire(alarm, now_ms, "broker_gone")
+        for alarm in self._gaps.of_places(blind.broker(""), ours):
+            self._gaps.retire(alarm, now_ms, "broker_gone")
             self.blindness.end(alarm.scope, now_ms)
 
     def _look_at_broker(self, name: str, before_ms: int, now_ms: int, *, is_up: bool) -> None:
@@ -121,11 +121,11 @@ class Ourselves:
         if since_ms is None:
             return
         for rule in self.rules:
-            silence = Silence(rule, place, name, since_ms, rule.after.more_ms)
-            due_ms = since_ms + silence.limit_ms
+            gap = Gap(rule, place, name, since_ms, rule.after.more_ms)
+            due_ms = since_ms + gap.limit_ms
             if is_up:
-                self._silences.span(silence, due_ms, now_ms)
-            elif due_ms < now_ms and self._silences.of(rule, place) is None:
-                self._silences.begin(silence, due_ms)
+                self._gaps.span(gap, due_ms, now_ms)
+            elif due_ms < now_ms and self._gaps.of(rule, place) is None:
+                self._gaps.begin(gap, due_ms)
         if is_up:
             self.blindness.end(place, now_ms)

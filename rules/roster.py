@@ -1,4 +1,4 @@
-"""Who is to be heard, and by when: the registry and the rules of silence in one plan. Pure.
+"""Who is to be heard, and by when: the registry and the rules of absence in one plan. Pure.
 
 A plan is made in steps, beside the work: a registry of a hundred thousand devices takes longer than an alarm may wait.
 """
@@ -17,7 +17,7 @@ from rules.wheel import Wheel
 NEVER = -1
 """When somebody was heard who never was."""
 GATEWAY_DEVICES = 2
-"""From so many devices on, a gateway's silence is more than that of its device."""
+"""From so many devices on, a gateway's absence is more than that of its device."""
 STEP = 2_000
 """Devices planned in one step: about 10 ms."""
 
@@ -51,7 +51,7 @@ class Plan:
         """Devices never heard: since when they have been registered, as far as we know."""
         self.gateways: dict[str, Gateway] = {}
         self.shortest_ms = 2**62
-        """The shortest limit of anybody: who is heard sooner than this after the last time ends no silence."""
+        """The shortest limit of anybody: who is heard sooner than this after the last time ends no gap."""
         self._unseen_before = unseen
         self._of_kind: dict[str, list[Absence]] = {}
         self._of_gateways: list[Absence] = []

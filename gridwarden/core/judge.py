@@ -126,9 +126,9 @@ class Judge:
         stored = [reading for reading, tally in taken if self._take(reading, tally, transaction, news)]
         transaction.at_ms = self.clock.now_ms()
         self.apply(self._of_the_present(news, transaction), transaction)
-        silences = self.listener.settle(self._through_ms(transaction.at_ms))
-        self.apply(silences, transaction)
-        self._remember(transaction, 0 if silences else ALIVE_EVERY_MS)
+        gaps = self.listener.settle(self._through_ms(transaction.at_ms))
+        self.apply(gaps, transaction)
+        self._remember(transaction, 0 if gaps else ALIVE_EVERY_MS)
         self._put(transaction, stored)
         return transaction
 
@@ -138,9 +138,9 @@ class Judge:
         transaction = Transaction(now_ms)
         self.apply(self.engine.advance(now_ms), transaction)
         connected = self.sources.connected() if self.sources else {}
-        silences = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
-        self.apply(silences, transaction)
-        self._remember(transaction, 0 if silences else ALIVE_ALONE_MS)
+        gaps = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
+        self.apply(gaps, transaction)
+        self._remember(transaction, 0 if gaps else ALIVE_ALONE_MS)
         self.apply(self.parents.correlator.advance(now_ms), transaction)
         self.quieter.settle(transaction)
         return None if transaction.empty else transaction
@@ -266,7 +266,7 @@ class Judge:
     def keep(self, alarm: Alarm, transaction: Transaction) -> None:
         """``alarm`` was put into its case, or quieted: for the records, and for whoever goes on with it."""
         self.engine.replace(alarm)
-        self.listener.silences.replace(alarm)
+        self.listener.gaps.replace(alarm)
         self.parents.correlator.standing.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
 
@@ -297,7 +297,7 @@ class Judge:
         alarm = self.quieter.book.stamped(alarm)
         acknowledged = operation is Operation.ALARM_ACKNOWLEDGED
         event = self.cases.changed(alarm, now_ms, resolved=resolved, acknowledged=acknowledged)
-        self.listener.silences.replace(alarm)
+        self.listener.gaps.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
         if event is not None:
             transaction.events[event.event_id] = event

@@ -1,4 +1,4 @@
-"""Rules about silence as they stand in files: what is refused, and whose limit is what."""
+"""Rules about absence as they stand in files: what is refused, and whose limit is what."""
 
 from __future__ import annotations
 

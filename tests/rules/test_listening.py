@@ -173,7 +173,7 @@ def test_the_clock_does_not_overtake_a_reading_that_waits_to_be_judged() -> None
     assert world.told() == [(120 - 5 / 60, "smoke.silent", "SMK-1")]
 
 
-def test_a_reading_that_overtakes_an_earlier_one_ends_no_silence_before_that_is_judged() -> None:
+def test_a_reading_that_overtakes_an_earlier_one_ends_no_gap_before_that_is_judged() -> None:
     world = lone()
     world.wait(H - 10 * S)
     world.say("SMK-1", judged=False)
@@ -197,7 +197,7 @@ def test_a_look_in_the_very_millisecond_leaves_it_to_a_reading_of_the_same() -> 
 @pytest.mark.parametrize(
     "options", [{"entitled": False}, {"registered": False}], ids=lambda options: next(iter(options))
 )
-def test_whoever_has_no_right_to_speak_for_it_does_not_break_its_silence(options: dict[str, bool]) -> None:
+def test_whoever_has_no_right_to_speak_for_it_does_not_end_its_absence(options: dict[str, bool]) -> None:
     world = lone()
     for _ in range(4):
         world.wait(30 * MIN)
@@ -388,7 +388,7 @@ def test_a_clock_that_is_set_makes_no_storm(step: int) -> None:
     assert world.told() == []
 
 
-def test_a_reading_right_after_a_jump_of_the_clock_ends_no_silence() -> None:
+def test_a_reading_right_after_a_jump_of_the_clock_ends_no_gap() -> None:
     world = World([SILENT, GATEWAY], [smoke(number, "gw1") for number in range(5)])
     speak(world, world.devices, 40)
     world.now += 24 * H
@@ -416,7 +416,7 @@ def test_while_we_cannot_keep_up_nobody_is_silent() -> None:
     assert world.told() == []
 
 
-def test_a_gap_in_a_recording_is_nobodys_silence() -> None:
+def test_a_gap_in_a_recording_is_nobodys_absence() -> None:
     world = World([SILENT], [smoke(1), smoke(2), smoke(3)], replaying=True)
     for minute in range(0, 121, 20):
         world.now = START + minute * MIN

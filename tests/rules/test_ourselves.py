@@ -9,9 +9,9 @@ import pytest
 
 from gridwarden.model import Operation
 from rules.blind import EVERYWHERE, GRACE_MS, broker
+from rules.gaps import Gaps
 from rules.load import read_rules
 from rules.ourselves import INPUT_GAP_MS, JUMP_MS, Ourselves
-from rules.silences import Silences
 
 START, MIN = 1_800_000_000_000, 60_000
 RULES = read_rules({"kind": "platform", "absences": [{
@@ -22,10 +22,10 @@ UP, DOWN = {"b": True}, {"b": False}
 
 class Life:
     def __init__(self, *, replaying: bool = False, state: dict[str, Any] | None = None, **alarms: Any) -> None:
-        self.silences = Silences()
+        self.gaps = Gaps()
         for alarm in alarms.values():
-            self.silences.keep(alarm)
-        self.ours = Ourselves(self.silences, replaying=replaying)
+            self.gaps.keep(alarm)
+        self.ours = Ourselves(self.gaps, replaying=replaying)
         self.ours.rules = tuple(RULES)  # type: ignore[arg-type]
         self.ours.restore(state or {})
 
@@ -35,7 +35,7 @@ class Life:
         return [
             ("fired", (change.alarm.fired_at_ms - START) / MIN) if change.operation is Operation.ALARM_FIRED
             else ("over", (change.alarm.resolved_at_ms - START) / MIN)
-            for change in self.silences.take()
+            for change in self.gaps.take()
         ]  # fmt: skip
 
     def due(self, heard: float = 0, limit: float = 60, gateway: str = "gw1") -> float:
@@ -94,7 +94,7 @@ def test_a_broker_is_missed_after_a_while_and_only_those_behind_it_with_it() -> 
 def test_a_broker_that_is_no_longer_configured_is_no_longer_missed() -> None:
     life = Life(state={"alive_at_ms": START})
     life.look(30, DOWN)
-    (alarm,) = life.silences
+    (alarm,) = life.gaps
     state = {"alive_at_ms": START, "blind": life.ours.blindness.dump()}
     again = Life(state=state, alarm=alarm)
     assert again.look(31, {"c": True}) == [("over", 31), ("fired", 2), ("over", 31)]

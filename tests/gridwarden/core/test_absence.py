@@ -1,4 +1,4 @@
-"""Silence from message to record: the judge and core on a real records file, with rules of silence of their own."""
+"""Absence from message to record: the judge and core on a real records file, with rules of absence of their own."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_restart_at_any_time_changes_nothing_but_what_was_not_watched(lone: An
     assert lone.writer.start().alarms == []
 
 
-def test_a_silence_that_only_the_reading_after_it_betrays_is_told(lone: Any) -> None:
+def test_an_absence_that_only_the_reading_after_it_betrays_is_told(lone: Any) -> None:
     lone.clock.at_ms += 59_999
     wait(lone, 1)
     lone.judge.listener.ourselves._looked_at_ms += 3 * H
@@ -152,7 +152,7 @@ def test_an_outage_of_a_gateway_is_one_alarm_for_its_500_devices(site: Any) -> N
     assert wait(site, 59 * MIN) == [("fired", "gw1", pytest.approx(385, abs=1))]
 
 
-def test_with_the_clock_of_the_input_silence_is_what_the_input_left_out(make_site: Callable[..., Any]) -> None:
+def test_with_the_clock_of_the_input_absence_is_what_the_input_left_out(make_site: Callable[..., Any]) -> None:
     site = make_site(clock=ReplayClock(), bounds=Bounds(64 * 1024, 300_000, 30 * 24 * H))
     site.devices = site.judge.devices = {f"SMK-{n}": Device(f"SMK-{n}", "smoke", gateway="gw1") for n in (1, 2)}
     site.judge.advance()

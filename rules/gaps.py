@@ -1,6 +1,6 @@
-"""The alarms of silence: begun, over, retired. Pure.
+"""The alarms of absence: begun, over, retired. Pure.
 
-They have no pending state of their own: until its limit is over a silence is nothing but a time that somebody was last
+They have no pending state of their own: until its limit is over a gap is nothing but a time that somebody was last
 heard, which the device windows keep anyway. So a hundred thousand quiet devices are no rows in the records.
 """
 
@@ -17,7 +17,7 @@ from rules.alarm import Transition, retire
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Gap:
     """Somebody's, as one rule sees it."""
 
     rule: Absence
@@ -54,8 +54,8 @@ class Silence:
         )
 
 
-class Silences:
-    """The firing alarms of silence by scope and rule, and what has become of them since it was last asked."""
+class Gaps:
+    """The firing alarms of absence by scope and rule, and what has become of them since it was last asked."""
 
     def __init__(self) -> None:
         self.by_scope: dict[str, dict[str, Alarm]] = {}
@@ -83,9 +83,9 @@ class Silences:
         """Go on with ``alarm`` as it is."""
         self.by_scope.setdefault(alarm.scope, {})[alarm.rule_id] = alarm
 
-    def begin(self, silence: Silence, due_ms: int) -> None:
+    def begin(self, gap: Gap, due_ms: int) -> None:
         """The limit was over at ``due_ms``."""
-        alarm = silence.alarm(due_ms)
+        alarm = gap.alarm(due_ms)
         self.keep(alarm)
         self._news.append(Transition(alarm, Operation.ALARM_FIRED))
 
@@ -101,13 +101,13 @@ class Silences:
         )
         self._news.append(Transition(over, Operation.ALARM_RESOLVED))
 
-    def span(self, silence: Silence, due_ms: int, at_ms: int) -> bool:
-        """Something was heard at ``at_ms``, at the end of ``silence``; whether that had an alarm, now or before."""
-        if self.of(silence.rule, silence.scope) is None:
+    def span(self, gap: Gap, due_ms: int, at_ms: int) -> bool:
+        """Something was heard at ``at_ms``, at the end of ``gap``; whether that had an alarm, now or before."""
+        if self.of(gap.rule, gap.scope) is None:
             if due_ms >= at_ms:
                 return False
-            self.begin(silence, due_ms)
-        self.end(silence.rule, silence.scope, at_ms)
+            self.begin(gap, due_ms)
+        self.end(gap.rule, gap.scope, at_ms)
         return True
 
     def retire(self, alarm: Alarm, at_ms: int, reason: str) -> None:
