@@ -43,11 +43,15 @@ def list_events(
 
 @router.get("/{event_id}")
 def one_event(event_id: str, asker: Asker, services: Given) -> dict[str, Any]:
-    """One grid event with its alarms."""
+    """One grid event with those it has adopted, and the alarms of all of them."""
     event = _seen(services, asker, event_id)
     alarms = services.reader.alarms(scopes=scopes(asker), event=event_id, limit=ALARMS_LIMIT)
-    shown = [wire.alarm_of(alarm, services.rules) for alarm in alarms]
-    return {**wire.event_of(event, services.rules), "alarms": shown}
+    adopted = services.reader.events(scopes=scopes(asker), merged_into=event_id, limit=ALARMS_LIMIT)
+    return {
+        **wire.event_of(event, services.rules),
+        "alarms": [wire.alarm_of(alarm, services.rules) for alarm in alarms],
+        "adopted": [wire.event_of(one, services.rules) for one in adopted],
+    }
 
 
 @router.post("/{event_id}/ack")

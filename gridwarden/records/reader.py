@@ -155,13 +155,17 @@ class Reader:
         scopes: Scopes = EVERYWHERE,
         state: str | None = None,
         severity: str | None = None,
+        merged_into: str | None = None,
         after: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> list[GridEvent]:
-        """Grid events, newest first; ``after`` is (opened_at_ms, event_id) of the last one already had."""
+        """Grid events, newest first; ``after`` is (opened_at_ms, event_id) of the last one already had.
+
+        ``merged_into``: only those that this event has adopted.
+        """
         table = schema.grid_event
         query = select(table).where(_within(table, scopes))
-        for column, wanted in (("state", state), ("severity", severity)):
+        for column, wanted in (("state", state), ("severity", severity), ("merged_into", merged_into)):
             if wanted is not None:
                 query = query.where(table.c[column] == wanted)
         query = _newest_first(query, table, "opened_at_ms", "event_id", after, limit)

@@ -13,8 +13,8 @@ import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 
 from api import auth
-from gridwarden.model import AlarmState
-from tests.api.conftest import EAST, PASSWORD, WEST, Site, alarm, filled
+from gridwarden.model import AlarmState, EventState
+from tests.api.conftest import EAST, PASSWORD, WEST, Site, alarm, filled, grid_event
 
 OPEN = {("POST", "/api/v1/auth/session"), ("GET", "/healthz"), ("GET", "/readyz")}
 """What needs no sign-in. A new route that needs none must be written here, by somebody who means it."""
@@ -123,6 +123,22 @@ async def test_lists_of_a_scoped_user_hold_nothing_of_elsewhere(site: Site) -> N
         journal = (await client.get("/api/v1/journal")).json()
         assert [entry["area"] for entry in journal["entries"]] == [WEST]
         assert journal["through"] == 2
+
+
+async def test_a_case_shows_what_it_has_adopted_as_far_as_one_may_see(site: Site) -> None:
+    children = {f"E{number}": grid_event(number, area, EventState.MERGED, merged_into="E1")
+                for number, area in ((2, WEST), (3, EAST))}  # fmt: skip
+    alarms = {f"A{number}": alarm(number, area) for number, area in ((1, WEST), (2, WEST), (3, EAST))}
+    site.book.commit(events={"E1": grid_event(1)} | children, alarms=alarms)
+    for who, adopted in (("operator", ["E3", "E2"]), ("west-operator", ["E2"])):
+        async with site.client(who) as client:
+            case = (await client.get("/api/v1/events/E1")).json()
+            assert [one["event_id"] for one in case["adopted"]] == adopted
+            assert [one["alarm_id"] for one in case["alarms"]] == [name.replace("E", "A") for name in adopted] + ["A1"]
+            child = (await client.get("/api/v1/events/E2")).json()
+            assert (child["state"], child["merged_into"], child["adopted"]) == ("merged", "E1", [])
+            opened = (await client.get("/api/v1/events?state=open")).json()["events"]
+            assert [one["event_id"] for one in opened] == ["E1"]
 
 
 async def test_pending_alarms_are_not_shown(site: Site) -> None:

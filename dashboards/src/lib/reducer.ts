@@ -99,7 +99,7 @@ function snapshotEnded(state: State, staging: NonNullable<State['staging']>, seq
   });
 }
 
-/** What a snapshot of open events does not tell but remains: closed events, unstored ones, higher revisions. */
+/** What a snapshot of open events does not tell but remains: those that are over, unstored ones, higher revisions. */
 function stillTrue(state: State, staging: Held): { events: GridEvent[]; alarms: Alarm[]; ids: Set<string> } {
   const stored = new Set(staging.alarms.keys());
   const superseded = new Set([...state.alarms.values()].filter((a) => stored.has(a.alarm_id)).map((a) => a.event_id));
@@ -109,7 +109,7 @@ function stillTrue(state: State, staging: Held): { events: GridEvent[]; alarms: 
     if (state.events.has(id) && !staging.events.has(id) && !superseded.has(id)) ids.add(id);
   }
   const events = [...state.events.values()].filter(
-    (e) => e.state === 'closed' || staging.events.has(e.event_id) || ids.has(e.event_id),
+    (e) => e.state !== 'open' || staging.events.has(e.event_id) || ids.has(e.event_id),
   );
   const eventIds = new Set(events.map((e) => e.event_id));
   const alarms = [...state.alarms.values()].filter(
@@ -209,13 +209,25 @@ function byRevision<T extends { revision: number }>(
 }
 
 function pruned(state: State): State {
-  const closed = [...state.events.values()].filter((e) => e.state === 'closed');
+  const closed = [...state.events.values()].filter((e) => isOver(state, e));
   if (closed.length <= CLOSED_KEPT) return state;
-  closed.sort((a, b) => (a.closed_at ?? '').localeCompare(b.closed_at ?? ''));
+  closed.sort((a, b) => (a.closed_at ?? a.updated_at).localeCompare(b.closed_at ?? b.updated_at));
   const gone = new Set(closed.slice(0, closed.length - CLOSED_KEPT).map((e) => e.event_id));
   return {
     ...state,
     events: new Map([...state.events].filter(([id]) => !gone.has(id))),
     alarms: new Map([...state.alarms].filter(([, a]) => a.event_id === null || !gone.has(a.event_id))),
   };
+}
+
+/** Closed, or adopted by one that is: the alarms of an adopted event are those of the open one that has adopted it. */
+function isOver(state: State, event: GridEvent): boolean {
+  if (event.state !== 'merged') return event.state === 'closed';
+  return state.events.get(event.merged_into ?? '')?.state !== 'open';
+}
+
+/** The events whose alarms are handled together: the event and those it has adopted. */
+export function familyOf(events: ReadonlyMap<string, GridEvent>, eventId: string): ReadonlySet<string> {
+  const adopted = [...events.values()].filter((event) => event.merged_into === eventId);
+  return new Set([eventId, ...adopted.map((event) => event.event_id)]);
 }

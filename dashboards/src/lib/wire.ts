@@ -69,7 +69,8 @@ export interface GridEvent {
   rule_id: string;
   title: Bilingual;
   severity: Severity;
-  state: 'open' | 'closed';
+  /** `merged`: a later event has adopted it, see `merged_into`; its alarms are handled there. */
+  state: 'open' | 'closed' | 'merged';
   area: string;
   device_id: string;
   kind: string;
@@ -83,6 +84,7 @@ export interface GridEvent {
   unacknowledged_count: number;
   unverified: boolean;
   drill: boolean;
+  merged_into: string | null;
   revision: number;
 }
 

@@ -7,7 +7,7 @@ export function event(eventId: string, changes: Partial<GridEvent> = {}): GridEv
     title: { zh: 'zh', en: 'Smoke alarm' }, severity: 'critical', state: 'open', area: '330106003012001',
     device_id: 'SMK-000001', kind: 'smoke', opened_at: '2026-11-22T06:00:00.000Z', updated_at: '2026-11-22T06:00:00.000Z',
     closed_at: null, closed_by: null, closing_note: '', alarm_count: 1, firing_count: 1, unacknowledged_count: 1,
-    unverified: false, drill: false, revision: 1, ...changes,
+    unverified: false, drill: false, merged_into: null, revision: 1, ...changes,
   }; // prettier-ignore
 }
 

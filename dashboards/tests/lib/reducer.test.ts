@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CLOSED_KEPT, EMPTY, reduce, type Action, type State } from '../../src/lib/reducer';
+import { CLOSED_KEPT, EMPTY, familyOf, reduce, type Action, type State } from '../../src/lib/reducer';
 import { alarm, change, event } from './made';
 
 const EPOCH = 'b3f1';
@@ -157,6 +157,38 @@ describe('provisional', () => {
     expect(ids(known)).toEqual(['s1']);
     expect(known.alarms.get('pa')?.provisional).toBe(false);
     expect(known.provisional.size).toBe(0);
+  });
+});
+
+describe('an event that another has adopted', () => {
+  const merged = (id: string, into: string) => event(id, { state: 'merged', merged_into: into, revision: 2 });
+  const adopted = play([change(11, { event: merged('e1', 'e2') }, 'event.merged')], live);
+
+  test('is one family with it', () => {
+    expect([...familyOf(adopted.events, 'e2')].sort()).toEqual(['e1', 'e2']);
+    expect([...familyOf(adopted.events, 'e1')]).toEqual(['e1']);
+  });
+
+  test('comes with a snapshot, and its alarms stay', () => {
+    const later = play(
+      [
+        subOk('snapshot', 20),
+        { t: 'snap', id: 1, events: [event('e2'), merged('e1', 'e2')], alarms: [alarm('a-e1', 'e1'), alarm('a-e2', 'e2')] },
+        { t: 'snap_end', id: 1, seq: 20 },
+      ],
+      live,
+    );
+    expect(later.events.get('e1')?.state).toBe('merged');
+    expect([...later.alarms.keys()].sort()).toEqual(['a-e1', 'a-e2']);
+  });
+
+  test('is kept as long as the one that has adopted it is open', () => {
+    const closed = Array.from({ length: CLOSED_KEPT + 1 }, (_, n) =>
+      change(20 + n, { event: event(`c${n}`, { state: 'closed', closed_at: `2026-11-23T00:00:00.${n}Z` }) }),
+    );
+    expect(play(closed, adopted).events.has('e1')).toBe(true);
+    const parentClosed = change(5000, { event: event('e2', { state: 'closed', closed_at: '2026-11-24', revision: 9 }) });
+    expect(play([...closed, parentClosed], adopted).events.has('e1')).toBe(false);
   });
 });
 

@@ -100,6 +100,23 @@ def test_events_and_the_open_situation(filled: Writer, reader: Reader) -> None:
         reader.event("nobody")
 
 
+def test_an_event_has_the_alarms_of_those_it_has_adopted(filled: Writer, reader: Reader) -> None:
+    adopted = event(4, state=EventState.MERGED, merged_into="E2")
+    elsewhere = event(3, state=EventState.MERGED, merged_into="E1")
+    transaction = Transaction(NOW_MS, events={"E4": adopted, "E3": elsewhere})
+    transaction.alarms = {"A2": alarm(2, event_id="E2"), "A4": alarm(4, event_id="E4"), "A3": alarm(3, event_id="E3")}
+    filled.commit(transaction)
+    assert [one.alarm_id for one in reader.alarms(event="E2")] == ["A4", "A2"]
+    assert [one.alarm_id for one in reader.alarms(event="E4")] == ["A4"]
+    assert reader.events(merged_into="E2") == [adopted]
+    _, events, _ = reader.open_situation(("",), 100)
+    assert [one.event_id for one in events] == ["E5", "E2", "E0", "E4"]  # E3 was adopted by one that is closed
+    assert [one.event_id for one in reader.open_situation(("331",), 100)[1]] == ["E5"]
+    assert [one.event_id for one in reader.open_situation(("",), 1)[1]] == ["E5"]
+    assert reader.counts(("",))["open_events"] == {"high": 3}
+    assert {one.event_id for one in filled.start().events} == {"E0", "E2", "E4", "E5"}
+
+
 def test_the_journal_and_what_was_set_aside_come_in_pages(filled: Writer, reader: Reader) -> None:
     entries = reader.journal(2, limit=3)
     assert [(entry.seq, entry.operation, entry.actor) for entry in entries] == [
