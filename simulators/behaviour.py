@@ -160,6 +160,11 @@ ROUTINES: dict[str, tuple[Routine, ...]] = {
     "lift": (Routine(30 * _MIN, lift_beat), Routine(_RIDE_EVERY_MS, lift_ride, roll_call=False)),
 }
 """By kind."""
+INTERVAL_S = {
+    kind: min(routine.every_ms for routine in routines if routine.roll_call) // _S
+    for kind, routines in ROUTINES.items()
+}
+"""How often devices of a kind report when nothing is wrong: what stands in a registry, so that they can be missed."""
 
 
 def ordinary_day(kind: str, rng: Random, midnight_ms: int, **attributes: Any) -> Iterator[Spell]:

@@ -15,6 +15,7 @@ from random import Random
 from gridwarden import areas
 from gridwarden.areas import Level
 from gridwarden.model import Area, Device, Resource
+from simulators.behaviour import INTERVAL_S
 from simulators.city import terrain
 from simulators.city.buildings import Building
 from simulators.city.geometry import Point, Ring, centroid, clearance, length
@@ -71,6 +72,7 @@ def hydrants(rng: Random, layout: Layout, count: int) -> list[Device]:
                 attributes={
                     "mount": rng.choices(("riser", "cap"), (85, 15))[0],
                     "diameter_mm": 150 if kerb.road.road_class in {"trunk", "primary"} else 100,
+                    "interval_s": INTERVAL_S["hydrant"],
                 },
             )
         )
@@ -190,7 +192,7 @@ def _indoors(
         power_feeder=f"PF-{areas.at_level(code, Level.GRID)[6:]}",
         lon=lon,
         lat=lat,
-        attributes=dict(attributes),
+        attributes={**attributes, "interval_s": INTERVAL_S[kind]},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gridwarden.model import Device
 from simulators import district
+from simulators.behaviour import INTERVAL_S
 
 TIMES = {"smoke": 5, "lift": 2, "hydrant": 3}
 """For each device of the small district so many stand here."""
@@ -17,9 +18,9 @@ def devices() -> list[Device]:
     found = []
     for one in district.devices():
         for copy in range(TIMES[one.kind]):
-            device = replace(one, device_id=f"{one.device_id}-{copy + 1}")
+            attributes = {"interval_s": INTERVAL_S[one.kind]}
             if one.kind == "smoke":
                 floors[one.building] = floors.get(one.building, 0) + 1
-                device = replace(device, attributes={"floor": floors[one.building]})
-            found.append(device)
+                attributes["floor"] = floors[one.building]
+            found.append(replace(one, device_id=f"{one.device_id}-{copy + 1}", attributes=attributes))
     return found

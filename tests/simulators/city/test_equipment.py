@@ -50,6 +50,7 @@ def test_hydrants_stand_along_roads_on_mains_of_a_kilometre(city: City) -> None:
     assert "" not in mains
     assert max(mains.values()) <= 15
     mounts = Counter(device.attributes["mount"] for device in hydrants)
+    assert {device.attributes["interval_s"] for device in hydrants} == {900}
     assert mounts["riser"] > 4 * mounts["cap"] > 0
     # The next hydrant is about 120 m away.
     nearest = [_nearest_m(device.lon or 0, device.lat or 0, hydrants) for device in hydrants[::20]]
@@ -72,6 +73,7 @@ def test_what_is_indoors_knows_building_feeder_and_floor(city: City) -> None:
     assert all(device.building == device.area and level_of(device.area) is Level.BUILDING for device in indoors)
     assert all(device.power_feeder and not device.water_main for device in indoors)
     floors = [device.attributes["floor"] for device in indoors if device.kind == "smoke"]
+    assert {device.attributes["interval_s"] for device in indoors} == {1800}
     assert min(floors) == 1
     assert 20 < max(floors) <= 33
     teams = {one.resource_id for one in city.resources}

@@ -17,3 +17,8 @@ def test_every_detector_of_a_house_hangs_on_a_floor_of_its_own() -> None:
         if device.kind == "smoke":
             floors[device.building].append(device.attributes["floor"])
     assert all(sorted(found) == list(range(1, len(found) + 1)) for found in floors.values())
+
+
+def test_every_device_says_how_often_it_reports() -> None:
+    intervals = {(device.kind, device.attributes["interval_s"]) for device in registry.devices()}
+    assert intervals == {("smoke", 1800), ("lift", 1800), ("hydrant", 900)}
