@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 from pydantic_core import from_json
 
+from gridwarden.history import HistoryUnavailable
 from gridwarden.history.layout import DAY_MS, sql_type
 from gridwarden.history.sealing import day_ms
 from gridwarden.history.snapshots import DEVICES, GATEWAYS, Part, Snapshot
@@ -63,6 +64,9 @@ class Past:
         fields: the fields wanted, per kind; other kinds are left out.
         memory_limit: DuckDB's.
         threads: DuckDB's.
+
+    Raises:
+        HistoryUnavailable: its files cannot be read (any more), here and while chunks are read.
     """
 
     def __init__(
@@ -94,7 +98,10 @@ class Past:
 
     def _names(self, file: str, columns: str) -> list[tuple[int, str]]:
         path = str(self._snapshot.directory / file)
-        return self._connection.execute(f"SELECT {columns} FROM read_parquet($path)", {"path": path}).fetchall()  # noqa: S608
+        try:
+            return self._connection.execute(f"SELECT {columns} FROM read_parquet($path)", {"path": path}).fetchall()  # noqa: S608
+        except duckdb.Error as error:
+            raise HistoryUnavailable(str(error)) from error
 
     def _read(self, part: Part) -> Chunk:
         fields = {name: KINDS[part.table].fields[name] for name in self._fields[part.table]}
@@ -138,7 +145,10 @@ class Past:
         typed = f"SELECT {nothing} WHERE false"
         rows = f"SELECT * FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME {typed}"  # noqa: S608 - our names
         sql = f"SELECT {', '.join(wanted)} FROM ({rows}){where}"  # noqa: S608
-        columns: dict[str, Column] = self._connection.execute(sql, parameters).fetchnumpy()
+        try:
+            columns: dict[str, Column] = self._connection.execute(sql, parameters).fetchnumpy()
+        except duckdb.Error as error:
+            raise HistoryUnavailable(str(error)) from error
         return columns
 
     def _values(self, field: Field, column: Column) -> Column:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
+from gridwarden.history import HistoryUnavailable
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.past import NO_SEQ, UNKNOWN, Chunk, Past, as_written
 from gridwarden.kinds import KINDS, Field
@@ -171,3 +172,14 @@ def test_a_file_without_a_reading_of_the_interval_is_an_empty_chunk(history: Duc
     history.seal(START_MS + DAY_MS)
     (chunk,) = Past(history.snapshot(["smoke"], START_MS + 6, START_MS + DAY_MS), {"smoke": FIELDS}).chunks()
     assert (len(chunk.occurred_at_ms), chunk.device_ids, chunk.starts.tolist()) == (0, (), [0])
+
+
+def test_files_that_are_gone_are_said_to_be(history: DuckDBHistory) -> None:
+    history.append([said()], 1, START_MS)
+    snapshot = history.snapshot(["smoke"], START_MS, START_MS + DAY_MS)
+    past = Past(snapshot, {"smoke": FIELDS})
+    snapshot.remove()
+    with pytest.raises(HistoryUnavailable, match="No files found"):
+        list(past.chunks())
+    with pytest.raises(HistoryUnavailable, match="No files found"):
+        Past(snapshot, {"smoke": FIELDS})
