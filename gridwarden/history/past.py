@@ -70,11 +70,13 @@ class Past:
     """
 
     def __init__(
-        self, snapshot: Snapshot, fields: Mapping[str, Iterable[str]], *, memory_limit: str = "256MB", threads: int = 1
+        self, snapshot: Snapshot, fields: Mapping[str, Iterable[str]], *, memory_limit: str = "512MB", threads: int = 1
     ) -> None:
         self._snapshot = snapshot
         self._fields = {kind: tuple(names) for kind, names in fields.items()}
-        self._connection = duckdb.connect(config={"memory_limit": memory_limit, "threads": str(threads)})
+        spill = str(snapshot.directory / "spill")
+        config = {"memory_limit": memory_limit, "threads": str(threads), "temp_directory": spill}
+        self._connection = duckdb.connect(config=config)
         self._ids = dict(self._names(DEVICES, "device_key, device_id"))
         self.gateways: dict[int, str] = dict(self._names(GATEWAYS, "gateway_key, gateway"))
         """Gateways by their key."""
