@@ -121,6 +121,10 @@ class Inhibitors:
                         return source, until_ms
         return None
 
+    def over(self) -> list[Alarm]:
+        """Those that are over and may still inhibit for a while."""
+        return [source for source, _ in self._sources.values() if not is_on(source)]
+
     def forget(self, at_ms: int) -> None:
         """Let go of those that have been over for long enough."""
         for source, inhibits in list(self._sources.values()):

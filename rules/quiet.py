@@ -162,8 +162,9 @@ class QuietBook:
     def use(self, rules: Mapping[str, Head]) -> None:
         """Go on with other rules: who inhibits whom may be another now, so every quiet alarm is looked at again."""
         self._rules = rules
+        over = self._inhibitors.over()
         self._inhibitors = Inhibitors()
-        for alarm in self._firing.values():
+        for alarm in (*over, *self._firing.values()):
             self._hear_source(alarm)
         self._to_check.update({alarm_id: None for alarm_id, alarm in self._firing.items() if alarm.quieted_by})
 

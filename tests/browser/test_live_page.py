@@ -16,7 +16,7 @@ from dashboards import DIST
 from gridwarden import app
 from gridwarden.app import Installation, Running
 from gridwarden.broker import credentials
-from gridwarden.clock import SystemClock
+from gridwarden.clock import SystemClock, rfc3339
 from gridwarden.model import Device
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
@@ -122,4 +122,34 @@ async def test_the_page_finds_its_way_back_when_web_is_killed(running: Running, 
     running.processes["web"].kill()
     await expect(page.get_by_test_id("connection-state")).not_to_have_attribute("data-state", "live")
     await publish(running, "SMK-000001", 1, state="alarm")
+    await expect(page.get_by_test_id("event-row")).to_have_count(1, timeout=WAIT_MS)
+
+
+async def test_a_silenced_alarm_is_listed_with_its_reason_and_rings_when_the_silence_ends(
+    running: Running, page: Page
+) -> None:
+    until = rfc3339(SystemClock().now_ms() + 3_600_000)
+    silence = {"rules": ["smoke.removed"], "until": until, "comment": "更换底座"}
+    answer = await page.request.post(
+        f"{running.installation.address}/api/v1/silences",
+        data=silence,
+        headers={"origin": running.installation.address},
+    )
+    assert answer.ok, await answer.text()
+    await publish(running, "SMK-000001", 1, unmounted=True)
+
+    await page.get_by_role("link", name="静音管理").click()
+    decision, alarm = page.get_by_test_id("quieting"), page.get_by_test_id("quieted-alarm")
+    await expect(decision).to_contain_text("更换底座")
+    await expect(alarm.get_by_test_id("quieted")).to_have_text("静默 · 1", timeout=WAIT_MS)
+    await expect(alarm).to_contain_text("SMK-000001")
+    findings = await Axe().run(page)
+    assert not [one["id"] for one in findings.response["violations"]]
+    await page.goto(f"{running.installation.address}/#/events")
+    await expect(page.get_by_test_id("event-row")).to_have_count(0)
+
+    await page.goto(f"{running.installation.address}/#/quiet")
+    await decision.get_by_test_id("quieting-end").click()
+    await expect(alarm).to_have_count(0)
+    await page.goto(f"{running.installation.address}/#/events")
     await expect(page.get_by_test_id("event-row")).to_have_count(1, timeout=WAIT_MS)

@@ -180,6 +180,21 @@ def test_one_that_is_over_inhibits_for_as_long_as_its_rule_says_also_after_a_res
         assert reason(told, leak) == ""  # let go of, also for a clock that is set back
 
 
+def test_other_rules_inhibit_otherwise_and_what_is_over_is_kept() -> None:
+    told = book()
+    told.heard(alarm("hydrant.tilt", "H2"))
+    told.heard(alarm("hydrant.tilt", cleared_at_ms=NOW_MS))
+    leak = alarm("hydrant.leak", quieted_by="inhibited:hydrant.tilt@H2")
+    told.heard(leak)
+    told.use(RULES)
+    assert told.next_to_check(10) == [leak]
+    assert reason(told, leak)
+    told.heard(alarm("hydrant.tilt", "H2", state=AlarmState.RESOLVED, resolved_at_ms=NOW_MS - 60_000))
+    assert reason(told, leak) == "inhibited:hydrant.tilt@H1"
+    told.use({**RULES, "hydrant.tilt": replace(RULES["hydrant.tilt"], inhibits=())})
+    assert reason(told, leak) == ""
+
+
 def test_it_fires_again_before_its_time_is_over() -> None:
     told = book()
     leak = alarm("hydrant.leak", quieted_by="inhibited:hydrant.tilt@H1")

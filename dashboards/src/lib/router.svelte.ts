@@ -3,7 +3,8 @@
 export type Route =
   | { page: 'events'; eventId: string | null }
   | { page: 'devices'; query: URLSearchParams }
-  | { page: 'device'; deviceId: string };
+  | { page: 'device'; deviceId: string }
+  | { page: 'quiet' };
 
 export function parse(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
@@ -11,6 +12,7 @@ export function parse(hash: string): Route {
   if (page === 'devices') {
     return id ? { page: 'device', deviceId: id } : { page: 'devices', query: new URLSearchParams(query) };
   }
+  if (page === 'quiet') return { page: 'quiet' };
   return { page: 'events', eventId: id || null };
 }
 
@@ -22,6 +24,7 @@ export const href = {
     const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value)).toString();
     return `#/devices${text ? `?${text}` : ''}`;
   },
+  quiet: () => '#/quiet',
   device: (deviceId: string) => `#/devices/${encodeURIComponent(deviceId)}`,
 };
 

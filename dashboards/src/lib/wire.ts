@@ -58,8 +58,27 @@ export interface Alarm {
   outcome: Outcome | null;
   note: string;
   evidence: Evidence;
+  /** Why it is told to nobody; empty: it is told. */
+  quieted_by: string;
   event_id: string | null;
   revision: number;
+}
+
+/** A decision that quiets alarms. */
+export interface Quieting {
+  quieting_id: number;
+  kind: 'silence' | 'shelved' | 'out_of_service' | 'maintenance';
+  stage: 'proposed' | 'scheduled' | 'in_force' | 'ended';
+  area: string;
+  matchers: Record<string, string[]>;
+  protected: boolean;
+  until_at: string | null;
+  author: string;
+  comment: string;
+  created_at: string;
+  approved_by: string | null;
+  /** Firing alarms it quiets now. */
+  quiets: number;
 }
 
 export interface GridEvent {

@@ -17,7 +17,7 @@ export function alarm(alarmId: string, eventId: string, changes: Partial<Alarm> 
     kind: 'smoke', area: '330106003012001', severity: 'critical', state: 'firing', latched: true, life_safety: true,
     unverified: false, provisional: false, pending_at: '2026-11-22T06:00:00.000Z', fired_at: '2026-11-22T06:00:00.000Z',
     cleared_at: null, resolved_at: null, acknowledged_at: null, acknowledged_by: null, confirmed_at: null,
-    confirmed_by: null, outcome: null, note: '', evidence: {}, event_id: eventId, revision: 1, ...changes,
+    confirmed_by: null, outcome: null, note: '', evidence: {}, quieted_by: '', event_id: eventId, revision: 1, ...changes,
   }; // prettier-ignore
 }
 
