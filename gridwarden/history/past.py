@@ -75,8 +75,9 @@ class Past:
         self._snapshot = snapshot
         self._fields = {kind: tuple(names) for kind, names in fields.items()}
         spill = str(snapshot.directory / "spill")
-        config = {"memory_limit": memory_limit, "threads": str(threads), "temp_directory": spill}
-        self._connection = duckdb.connect(config=config)
+        self._connection = duckdb.connect(
+            config={"memory_limit": memory_limit, "threads": str(threads), "temp_directory": spill}
+        )
         self._ids = dict(self._names(DEVICES, "device_key, device_id"))
         self.gateways: dict[int, str] = dict(self._names(GATEWAYS, "gateway_key, gateway"))
         """Gateways by their key."""
