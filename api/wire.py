@@ -11,7 +11,7 @@ from gridwarden.clock import rfc3339
 from gridwarden.model import Alarm, Area, Device, GridEvent, Resource
 from gridwarden.quieting import Quieting
 from gridwarden.records import rows
-from rules.quiet import stage_of
+from rules.decisions import stage_of
 from rules.rule import RuleSet
 
 Json = dict[str, Any]

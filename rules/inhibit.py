@@ -94,6 +94,8 @@ class Inhibitors:
 
     def __init__(self) -> None:
         self._sources: dict[str, tuple[Alarm, tuple[Inhibit, ...]]] = {}
+        self._ends_ms: dict[str, int] = {}
+        """When those that are over inhibit nothing any more."""
         self._found: dict[tuple[Relation, str], dict[str, list[Inhibit]]] = {}
         """By what they are about: the alarms' ids, and what they say of it."""
         self._devices: Mapping[str, Device] = {}
@@ -106,6 +108,9 @@ class Inhibitors:
         if is_on(alarm) or any(one.after_ms for one in inhibits):
             self._sources[alarm.alarm_id] = alarm, inhibits
             self._file(alarm, inhibits)
+            ends_ms = [end_ms for inhibit in inhibits if (end_ms := _until_ms(alarm, inhibit)) is not None]
+            if ends_ms:
+                self._ends_ms[alarm.alarm_id] = max(ends_ms)
 
     def of(self, alarm: Alarm, devices: Mapping[str, Device], at_ms: int) -> tuple[Alarm, int | None] | None:
         """What inhibits ``alarm`` at this time, and until when (``None``: as long as that fires)."""
@@ -123,14 +128,12 @@ class Inhibitors:
 
     def over(self) -> list[Alarm]:
         """Those that are over and may still inhibit for a while."""
-        return [source for source, _ in self._sources.values() if not is_on(source)]
+        return [self._sources[source_id][0] for source_id in self._ends_ms]
 
     def forget(self, at_ms: int) -> None:
         """Let go of those that have been over for long enough."""
-        for source, inhibits in list(self._sources.values()):
-            ends_ms = [_until_ms(source, inhibit) for inhibit in inhibits]
-            if all(end_ms is not None and end_ms <= at_ms for end_ms in ends_ms):
-                self._drop(source.alarm_id)
+        for source_id in [source_id for source_id, end_ms in self._ends_ms.items() if end_ms <= at_ms]:
+            self._drop(source_id)
 
     def _look_at(self, devices: Mapping[str, Device]) -> None:
         """Follow a registry that has changed: gateways and buildings may be other ones."""
@@ -151,6 +154,7 @@ class Inhibitors:
         if source_id not in self._sources:
             return
         source, inhibits = self._sources.pop(source_id)
+        self._ends_ms.pop(source_id, None)
         for inhibit in inhibits:
             key = inhibit.by, related(source, inhibit.by, self._devices)
             self._found.get(key, {}).pop(source_id, None)

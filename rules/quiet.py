@@ -13,39 +13,21 @@ and that a second person has approved; what has been told stays told, but for sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import time
-from enum import StrEnum
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from itertools import islice
 
-from gridwarden.areas import within
 from gridwarden.model import Alarm, AlarmState, Device
-from gridwarden.quieting import Matchers, Quieting, QuietingKind, Weekly
-from rules.inhibit import Inhibitors, Relation, is_on, matches_any, related
+from gridwarden.quieting import Quieting
+from rules.decisions import Decisions, Stage, Subject
+from rules.inhibit import Inhibitors, Relation, is_on, related
 from rules.rule import Head
-from rules.schedule import Schedule
 
 SUPPRESSED = "suppressed"
 PAST = "past"
 """It was over for some time when what it is about arrived."""
 REASON_LIMIT = 200
 """Characters of a reason that the records hold."""
-QUIETINGS_LIMIT = 1_000
-"""Decisions that may stand at one time."""
-_ORDER = (QuietingKind.SHELVED, QuietingKind.OUT_OF_SERVICE, QuietingKind.MAINTENANCE, QuietingKind.SILENCE)
-
-
-class Stage(StrEnum):
-    """How far a decision has come."""
-
-    PROPOSED = "proposed"
-    """It waits for a second person."""
-    SCHEDULED = "scheduled"
-    """Its time has not come, or its next weekly range has not."""
-    IN_FORCE = "in_force"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,76 +36,6 @@ class Verdict:
 
     reason: str
     until_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """An alarm with what matchers look at."""
-
-    alarm: Alarm
-    category: str
-    building: str
-    gateway: str
-
-
-_Test = Callable[[Subject], bool]
-
-
-def stage_of(quieting: Quieting, at_ms: int) -> Stage:
-    """How far ``quieting`` has come."""
-    ran_out = quieting.until_at_ms is not None and at_ms >= quieting.until_at_ms
-    if quieting.ended_at_ms is not None or ran_out:
-        return Stage.ENDED
-    if quieting.awaits_approval:
-        return Stage.PROPOSED
-    waits = at_ms < quieting.from_at_ms or not (quieting.weekly is None or _hours(quieting.weekly).is_open(at_ms))
-    return Stage.SCHEDULED if waits else Stage.IN_FORCE
-
-
-def closes_ms(quieting: Quieting, at_ms: int) -> int | None:
-    """When what is in force at ``at_ms`` is so no longer; ``None``: until further notice."""
-    weekly_ms = None if quieting.weekly is None else _hours(quieting.weekly).closes_ms(at_ms)
-    return min((end_ms for end_ms in (quieting.until_at_ms, weekly_ms) if end_ms is not None), default=None)
-
-
-@lru_cache(QUIETINGS_LIMIT)
-def _hours(weekly: Weekly) -> Schedule:
-    days = frozenset(weekly.days or range(7))
-    return Schedule(ZoneInfo(weekly.zone), days, time.fromisoformat(weekly.start), time.fromisoformat(weekly.end))
-
-
-def _tests(matchers: Matchers) -> list[_Test]:
-    """One for each list that is not empty."""
-    own: list[tuple[tuple[str, ...], Callable[[Subject, frozenset[str]], bool]]] = [
-        (matchers.scopes, lambda subject, wanted: subject.alarm.scope in wanted),
-        (matchers.devices, lambda subject, wanted: subject.alarm.device_id in wanted),
-        (matchers.kinds, lambda subject, wanted: subject.alarm.kind in wanted),
-        (matchers.severities, lambda subject, wanted: subject.alarm.severity in wanted),
-        (matchers.categories, lambda subject, wanted: subject.category in wanted),
-        (matchers.buildings, lambda subject, wanted: subject.building in wanted),
-        (matchers.gateways, lambda subject, wanted: subject.gateway in wanted),
-        (matchers.rules, lambda subject, wanted: matches_any(subject.alarm.rule_id, wanted)),
-    ]
-    return [_bound(test, frozenset(wanted)) for wanted, test in own if wanted]
-
-
-def _bound(test: Callable[[Subject, frozenset[str]], bool], wanted: frozenset[str]) -> _Test:
-    return lambda subject: test(subject, wanted)
-
-
-class _Ready:
-    """A decision, ready to be asked about many alarms."""
-
-    def __init__(self, quieting: Quieting) -> None:
-        self.quieting = quieting
-        self._tests = _tests(quieting.matchers)
-
-    def covers(self, subject: Subject) -> bool:
-        """Whether it is about this alarm, in force or not."""
-        alarm, quieting = subject.alarm, self.quieting
-        if (alarm.life_safety or alarm.latched) and not quieting.protected:
-            return False
-        return within(alarm.area, quieting.area) and all(test(subject) for test in self._tests)
 
 
 class QuietBook:
@@ -138,7 +50,7 @@ class QuietBook:
     def __init__(self, rules: Mapping[str, Head], quietings: Iterable[Quieting] = (), last_id: int = 0) -> None:
         self._rules = rules
         self.last_id = last_id
-        self._decisions: dict[int, _Ready] = {}
+        self._decisions = Decisions()
         self._inhibitors = Inhibitors()
         self._firing: dict[str, Alarm] = {}
         self._quiet: dict[str, dict[str, None]] = {}
@@ -147,7 +59,7 @@ class QuietBook:
         """When a reason ends by itself."""
         self._to_check: dict[str, None] = {}
         for quieting in quietings:
-            self._keep(quieting)
+            self._decisions.keep(quieting)
 
     def restore(self, firing: Iterable[Alarm], over: Iterable[Alarm] = ()) -> None:
         """Go on with the alarms of the records; ``over``: those that inhibited and may still do so for a while."""
@@ -155,7 +67,7 @@ class QuietBook:
             self._hear_source(alarm)
         for alarm in firing:
             self.heard(alarm)
-        takes_off = any(one.quieting.kind.takes_off_the_list for one in self._decisions.values())
+        takes_off = any(one.quieting.kind.takes_off_the_list for one in self._decisions)
         ids = (alarm.alarm_id for alarm in self._firing.values() if alarm.quieted_by or takes_off)
         self._to_check.update(dict.fromkeys(ids))
 
@@ -220,27 +132,21 @@ class QuietBook:
 
     def decision(self, quieting_id: int) -> Quieting | None:
         """The decision of this id, if it has not ended."""
-        ready = self._decisions.get(quieting_id)
-        return ready.quieting if ready else None
+        decision = self._decisions.get(quieting_id)
+        return decision.quieting if decision else None
 
     def put(self, quieting: Quieting, devices: Mapping[str, Device], at_ms: int) -> None:
         """A decision that is new, approved or ended; what it changes comes with :meth:`next_to_check`."""
         if quieting.ended_at_ms is not None:
-            self._decisions.pop(quieting.quieting_id, None)
+            self._decisions.drop(quieting.quieting_id)
             self._check(quieting.reason)
             return
         self.last_id = max(self.last_id, quieting.quieting_id)
-        ready = self._keep(quieting)
-        if quieting.kind.takes_off_the_list and stage_of(quieting, at_ms) is Stage.IN_FORCE:
+        decision = self._decisions.keep(quieting)
+        if quieting.kind.takes_off_the_list and decision.stage(at_ms) is Stage.IN_FORCE:
             for alarm in self._firing.values():
-                if ready.covers(self._subject(alarm, devices)):
+                if decision.covers(self._subject(alarm, devices)):
                     self._to_check[alarm.alarm_id] = None
-
-    def _keep(self, quieting: Quieting) -> _Ready:
-        ready = self._decisions[quieting.quieting_id] = _Ready(quieting)
-        in_order = sorted(self._decisions.items(), key=lambda one: (_ORDER.index(one[1].quieting.kind), one[0]))
-        self._decisions = dict(in_order)
-        return ready
 
     # --- verdicts -----------------------------------------------------------------------------------------------
 
@@ -264,12 +170,10 @@ class QuietBook:
         if not self._decisions:
             return None
         subject = self._subject(alarm, devices)
-        for ready in self._decisions.values():
-            quieting = ready.quieting
-            if told and not quieting.kind.takes_off_the_list:
-                return None  # in order: none that follows does
-            if ready.covers(subject) and stage_of(quieting, at_ms) is Stage.IN_FORCE:
-                return Verdict(quieting.reason, closes_ms(quieting, at_ms))
+        for decision in self._decisions.covering(subject):
+            quieting = decision.quieting
+            if (not told or quieting.kind.takes_off_the_list) and decision.stage(at_ms) is Stage.IN_FORCE:
+                return Verdict(quieting.reason, decision.closes_ms(at_ms))
         return None
 
     def _subject(self, alarm: Alarm, devices: Mapping[str, Device]) -> Subject:
@@ -283,8 +187,8 @@ class QuietBook:
         """When something changes by time alone; 0: something waits to be looked at, ``None``: nothing ever does."""
         if self._to_check:
             return 0
-        until_ms = (ready.quieting.until_at_ms for ready in self._decisions.values())
-        return min([*self._ends_ms.values(), *(one for one in until_ms if one is not None)], default=None)
+        first_ms = self._decisions.first_end_ms
+        return min([*self._ends_ms.values(), *([] if first_ms is None else [first_ms])], default=None)
 
     def run_out(self, at_ms: int) -> list[Quieting]:
         """Note what time has ended; the decisions that ran out, to be recorded and given to :meth:`put`."""
@@ -292,22 +196,17 @@ class QuietBook:
             self._check(reason)
             del self._ends_ms[reason]
         self._inhibitors.forget(at_ms)
-        ended = [ready.quieting for ready in self._decisions.values() if _has_run_out(ready.quieting, at_ms)]
-        return [replace(quieting, ended_at_ms=quieting.until_at_ms) for quieting in ended]
+        return [replace(one, ended_at_ms=one.until_at_ms) for one in self._decisions.run_out(at_ms)]
 
     def next_to_check(self, limit: int) -> list[Alarm]:
         """Firing alarms for which the answer may be another now, at most ``limit`` at a time."""
-        ids = list(self._to_check)[:limit]
+        ids = list(islice(self._to_check, limit))
         for alarm_id in ids:
             del self._to_check[alarm_id]
         return [self._firing[alarm_id] for alarm_id in ids if alarm_id in self._firing]
 
     def _check(self, reason: str) -> None:
         self._to_check.update(self._quiet.get(reason, {}))
-
-
-def _has_run_out(quieting: Quieting, at_ms: int) -> bool:
-    return quieting.until_at_ms is not None and quieting.until_at_ms <= at_ms
 
 
 def _inhibited_by(source: Alarm) -> str:

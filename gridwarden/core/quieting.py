@@ -13,7 +13,7 @@ from gridwarden.model import AlarmState, Operation
 from gridwarden.quieting import Matchers, Quieting, QuietingKind, Weekly
 from gridwarden.records import rows
 from gridwarden.records.transaction import Transaction
-from rules.quiet import QUIETINGS_LIMIT, Stage, stage_of
+from rules.decisions import QUIETINGS_LIMIT, Stage, stage_of
 
 if TYPE_CHECKING:
     from gridwarden.core.commands import Desk

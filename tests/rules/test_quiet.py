@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gridwarden.model import Alarm, AlarmState, Device, Severity
-from gridwarden.quieting import Matchers, Quieting, QuietingKind, Weekly
+from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from rules.inhibit import Inhibit, Relation
 from rules.load import load
-from rules.quiet import QuietBook, Stage, Verdict, closes_ms, stage_of
+from rules.quiet import QuietBook, Verdict
 
 NOW_MS = 1_800_000_000_000  # Friday 2027-01-15, 16:00 in Shanghai
 HOUR_MS = 3_600_000
@@ -99,27 +99,6 @@ def test_what_is_protected_is_quiet_only_by_two_people(kind: QuietingKind, prote
 def test_what_nobody_can_trust_is_never_quiet() -> None:
     approved = quieting(area="", protected=True, approved_at_ms=NOW_MS)
     assert reason(book(approved), alarm(unverified=True)) == ""
-
-
-def test_the_stages_of_a_decision() -> None:
-    later = quieting(from_at_ms=NOW_MS + 10)
-    assert [stage_of(later, NOW_MS + after) for after in (9, 10, HOUR_MS - 1, HOUR_MS)] == [
-        Stage.SCHEDULED, Stage.IN_FORCE, Stage.IN_FORCE, Stage.ENDED]  # fmt: skip
-    assert stage_of(quieting(until_at_ms=None), NOW_MS * 2) is Stage.IN_FORCE
-    assert stage_of(quieting(protected=True), NOW_MS) is Stage.PROPOSED
-    assert stage_of(quieting(protected=True), NOW_MS + HOUR_MS) is Stage.ENDED
-    assert stage_of(quieting(ended_at_ms=NOW_MS), NOW_MS) is Stage.ENDED
-
-
-def test_a_weekly_window_rests_between_its_ranges() -> None:
-    friday = Weekly((4,), "17:00", "01:00", "Asia/Shanghai")
-    window = quieting(kind=QuietingKind.MAINTENANCE, weekly=friday, until_at_ms=NOW_MS + 5 * HOUR_MS)
-    assert stage_of(window, NOW_MS) is Stage.SCHEDULED
-    assert stage_of(window, NOW_MS + HOUR_MS) is Stage.IN_FORCE
-    assert closes_ms(window, NOW_MS + HOUR_MS) == NOW_MS + 5 * HOUR_MS
-    assert closes_ms(replace(window, until_at_ms=None), NOW_MS + HOUR_MS) == NOW_MS + 9 * HOUR_MS
-    assert stage_of(replace(window, until_at_ms=None), NOW_MS + 9 * HOUR_MS) is Stage.SCHEDULED
-    assert stage_of(replace(window, weekly=replace(friday, days=())), NOW_MS + HOUR_MS) is Stage.IN_FORCE
 
 
 def test_of_several_reasons_one_is_named_always_the_same() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gridwarden.core.commands import COMMANDS, Desk, look_up
 from gridwarden.errors import Forbidden, NotFound, Refused
 from gridwarden.records.transaction import Transaction
-from rules.quiet import QUIETINGS_LIMIT
+from rules.decisions import QUIETINGS_LIMIT
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
