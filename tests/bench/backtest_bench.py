@@ -26,6 +26,7 @@ from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.past import Past
 from gridwarden.history.snapshots import Snapshot
 from gridwarden.model import Device
+from rules.afterwards import Afterwards
 from rules.backtest import Backtest, fields_of
 from rules.episodes import Collector
 from rules.load import PACKS, load
@@ -68,7 +69,8 @@ def measure(history: DuckDBHistory, district: District, days: int) -> None:
     told = Collector()
     past = Past(snapshot, fields)
     texts = Texts(past.codes, past.gateways)
-    backtest = Backtest(rules, devices, texts, told.hear)
+    afterwards = Afterwards(rules, devices, told.hear)
+    backtest = Backtest(rules, devices, texts, afterwards.hear)
     reading_s, begun, begun_cpu = 0.0, time.perf_counter(), time.process_time()
     chunks = past.chunks()
     while True:
@@ -79,6 +81,7 @@ def measure(history: DuckDBHistory, district: District, days: int) -> None:
             break
         backtest.take(chunk)
     backtest.finish(START_MS + days * DAY_MS)
+    afterwards.finish(START_MS + days * DAY_MS)
     seconds, cpu_s = time.perf_counter() - begun, time.process_time() - begun_cpu
     episodes = told.episodes()
     after = yardstick(snapshot, fields)
