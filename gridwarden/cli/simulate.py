@@ -13,13 +13,14 @@ import typer
 from rich.table import Table
 
 from gridwarden.app import Installation
-from gridwarden.cli import publishing, scoring
+from gridwarden.cli import publishing, rehearsing, scoring
 from gridwarden.cli.local import Api, api
 from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, installation, out, print_json, say, told
 from gridwarden.clock import SystemClock
 from gridwarden.errors import ConfigError
 from gridwarden.model import Device
 from gridwarden.office.snapshot import read_registry
+from rules.load import load as load_rules
 from simulators import city, fleet
 from simulators.fleet import Fleet
 from simulators.publisher import Account, Address, Publisher
@@ -38,11 +39,19 @@ def simulate(
         list[str] | None,
         typer.Argument(metavar="[SCENARIO]…", help="Names of shipped scenarios, files, or all.", show_default="all"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all that is left to chance.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Decides all that is left to chance.", show_default="1; with --seeds fresh"),
+    ] = None,
     scored: Annotated[
         bool,
         typer.Option("--score", help="On an instance of its own; tell what was found. Exit 1 on a missed fire."),
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="With --score: so many seeds through core alone; a line a rule."),
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0, max=24 * 366, help="With --seeds: each lasts at least so long.")] = 0,
     speed: publishing.SpeedOption = "max",
     scale: Annotated[
         float | None,
@@ -72,8 +81,15 @@ def simulate(
         if scored:
             if host or data:  # a configuration may come from the environment; its brokers are not touched
                 raise ConfigError("runs on an instance of its own; leave --host and --data out", place="--score")
-            scoring.show(scoring.score_all(wanted, seed, scoring.Options(pace, scale, clients)), as_json=as_json)
+            if seeds:
+                fresh = rehearsing.fresh_seeds(seeds, seed)
+                rehearsing.show(_rehearsed(wanted, scale, fresh, hours, config), as_json=as_json)
+                return
+            options = scoring.Options(pace, scale, clients)
+            scoring.show(scoring.score_all(wanted, _seed(seed), options), as_json=as_json)
             return
+        if seeds:
+            raise ConfigError("is for scores; add --score", place="--seeds")
         if scale and not host:
             raise ConfigError("a running instance has the devices it has; for --score and --host", place="--scale")
         here = installation(config, data)
@@ -81,9 +97,21 @@ def simulate(
             Address(host, port, CLIENT_ID, username, password) if host else publishing.running_broker(here, CLIENT_ID)
         )
         devices = _made_up(scale) if host else _registered(here)
-        plan = _planned(wanted, devices, seed, pace, every=names in (None, [ALL]))
+        plan = _planned(wanted, devices, _seed(seed), pace, every=names in (None, [ALL]))
         facts = asyncio.run(_play(plan, Pace(pace), address, clients, None if host else here))
         _show(facts, as_json=as_json)
+
+
+def _seed(seed: int | None) -> int:
+    return 1 if seed is None else seed
+
+
+def _rehearsed(
+    wanted: list[Scenario], scale: float | None, seeds: list[int], hours: float, config: Path | None
+) -> dict[str, Any]:
+    settings = installation(config, None).config
+    rules = load_rules(settings.rules, shipped_packs=settings.shipped_packs)
+    return rehearsing.score_seeds(wanted, _made_up(scale), rules, seeds, hours)
 
 
 def _wanted(names: Sequence[str]) -> list[Scenario]:

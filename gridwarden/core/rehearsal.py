@@ -157,6 +157,7 @@ class Rehearsal:
         self._door = _Door()
         self._looked_at_ms = at_ms
         self._judge = self._begin()
+        self._advance(at_ms)
 
     @property
     def devices(self) -> Mapping[str, Device]:
@@ -167,6 +168,7 @@ class Rehearsal:
     def devices(self, devices: Mapping[str, Device]) -> None:
         self._devices = self._judge.devices = devices
         self._judge.parents.correlator.population = Population(self._rules, devices)
+        self._advance(self.clock.at_ms)
 
     def _begin(self) -> Judge:
         start, windows, ingest = self.kept.start(), Windows(), Ingest()
@@ -186,9 +188,9 @@ class Rehearsal:
 
     def until(self, at_ms: int) -> None:
         """Let the time pass: what is due on the way happens when it is due."""
-        while (next_ms := self._next_ms()) < at_ms:
+        while (next_ms := self._next_ms()) <= at_ms:
             self._advance(next_ms)
-        self._advance(at_ms)
+        self.clock.at_ms = at_ms
 
     def _next_ms(self) -> float:
         judge = self._judge
@@ -209,7 +211,7 @@ class Rehearsal:
         topic = f"gridwarden/v1/{gateway}/up"
         message = Message(topic, to_json(list(readings)), self.clock.at_ms, 1, 1, 1, self._door)
         self._take(self._judge.batch([message]))
-        self._advance(self.clock.at_ms)
+        self.until(self.clock.at_ms)
 
     def connected(self, is_up: bool) -> None:
         """Whether the broker can be reached from now on."""

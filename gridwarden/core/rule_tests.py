@@ -99,7 +99,6 @@ class _Play:
         self._said: dict[tuple[str, int], tuple[str, list[dict[str, Any]]]] = {}
         self.entries: list[Entry] = []
         self.rehearsal = Rehearsal(rules, self._registry, START_AT_MS, self._told)
-        self.rehearsal.until(START_AT_MS)
 
     def step(self, step: Step) -> None:
         """First the time until then passes, then what the step says happens."""

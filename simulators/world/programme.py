@@ -46,8 +46,10 @@ class Programme:
     to_ms: int
 
 
-def programme(scenarios: Iterable[Scenario], devices: Sequence[Device], seed: int, from_ms: int) -> Programme:
-    """Scenarios one after the other, overlapping, each on devices that no other one has.
+def programme(
+    scenarios: Iterable[Scenario], devices: Sequence[Device], seed: int, from_ms: int, *, lasts_ms: int = 0
+) -> Programme:
+    """Scenarios one after the other, overlapping, each on devices that no other one has; then ordinary life to ``lasts_ms``.
 
     Raises:
         ConfigError: the registry is too small for them.
@@ -58,7 +60,7 @@ def programme(scenarios: Iterable[Scenario], devices: Sequence[Device], seed: in
         acts.append(act(scenario, cast(scenario, free, seed), seed, from_ms + LEAD_MS + number * APART_MS))
         taken = frozenset(acts[-1].device_ids)
         free = [device for device in free if device.device_id not in taken]
-    to_ms = max((act.to_ms for act in acts), default=from_ms) + LEAD_MS
+    to_ms = max(max((act.to_ms for act in acts), default=from_ms) + LEAD_MS, from_ms + lasts_ms)
     # A wrong clock is wrong all the time, not only while something happens.
     acts = [replace(act, from_ms=from_ms, to_ms=to_ms) for act in acts]
     anyway = tuple(_apart(chance.acts(free, seed, from_ms), to_ms))

@@ -48,6 +48,13 @@ class Fired:
     device_id: str
     fired_at_ms: int
     """By the clock of the rule, the hold included."""
+    members: tuple[Fired, ...] = ()
+    """Of the alarm of a group: those that count for it."""
+
+    def is_true(self, truths: Iterable[Truth]) -> bool:
+        """Whether it tells of something that happened, and of nothing that must not be told."""
+        covering = {truth.must for truth in truths if truth.covers(self)}
+        return bool(covering) and "absent" not in covering
 
 
 @dataclass
@@ -98,10 +105,5 @@ def score(name: str, truths: Sequence[Truth], device_ids: Iterable[str], fired: 
                 result.delays_s.append(min(delays_ms) / 1000)
             else:
                 result.missed.append(truth)
-    result.false = [one for one in own if not _is_true(one, truths)]
+    result.false = [one for one in own if not one.is_true(truths)]
     return result
-
-
-def _is_true(fired: Fired, truths: Sequence[Truth]) -> bool:
-    covering = {truth.must for truth in truths if truth.covers(fired)}
-    return bool(covering) and "absent" not in covering

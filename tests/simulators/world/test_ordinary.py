@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from gridwarden.cli.rehearsing import rehearse
 from gridwarden.model import Device
 from rules.rule import RuleSet
 from simulators.behaviour import DAY_MS, Player
 from simulators.world import ordinary
-from simulators.world.rehearsal import rehearse
 from simulators.world.stream import Sent
 
 HOUR_MS = 3_600_000

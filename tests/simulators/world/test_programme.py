@@ -5,12 +5,12 @@ from secrets import randbelow
 
 import pytest
 
+from gridwarden.cli.rehearsing import rehearse
 from gridwarden.errors import ConfigError
 from gridwarden.model import Device
 from rules.rule import RuleSet
 from simulators.world import chance, scenario, stage
 from simulators.world.programme import FIRST, ROUND_MS, perform, programme, unfold
-from simulators.world.rehearsal import rehearse
 from simulators.world.stage import Act
 from simulators.world.truth import score
 

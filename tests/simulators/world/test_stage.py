@@ -5,10 +5,11 @@ from secrets import randbelow
 
 import pytest
 
+from gridwarden.cli.rehearsing import rehearse
 from gridwarden.errors import ConfigError
 from gridwarden.model import Device
 from rules.rule import RuleSet
-from simulators.world import ordinary, rehearsal, scenario, stage
+from simulators.world import ordinary, scenario, stage
 from simulators.world.programme import LEAD_MS, perform, programme
 from simulators.world.scenario import Role, Scenario
 from simulators.world.stage import Act
@@ -58,7 +59,7 @@ def test_the_truth_lies_inside_the_stream(name: str, devices: list[Device], star
 def test_each_scenario_is_found_by_the_rules(name: str, devices: list[Device], rules: RuleSet, start_ms: int) -> None:
     for seed in (11, 12, 13):
         act = act_of(name, devices, seed, start_ms)
-        fired = rehearsal.rehearse(played(act), devices, rules, act.to_ms + LEAD_MS)
+        fired = rehearse(played(act), devices, rules, act.to_ms + LEAD_MS)
         result = score(name, stage.truth(act), act.device_ids, fired)
         assert (result.missed, result.false) == ([], []), seed
 
@@ -68,7 +69,7 @@ def test_no_fire_and_no_entrapment_is_missed_whatever_the_seed(
 ) -> None:
     for seed in (randbelow(2**31), randbelow(2**31)):
         plan = programme(SHIPPED.values(), devices, seed, start_ms)
-        fired = rehearsal.rehearse(perform(plan), devices, rules, plan.to_ms)
+        fired = rehearse(perform(plan), devices, rules, plan.to_ms)
         expected = 0
         for act in plan.acts:
             truths = stage.truth(act)
