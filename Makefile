@@ -102,7 +102,7 @@ check-files: $(DONE)/dev
 	@$(BIN)/python scripts/check_mirror.py $(PACKAGES)
 
 check-rules: $(DONE)/dev $(DONE)/project
-	@for pack in $(wildcard rules/packs); do $(BIN)/gridwarden rules test $$pack; done
+	@for pack in $(wildcard rules/packs); do $(BIN)/gridwarden rules test $$pack --restarts --coverage-min 95; done
 
 check-dashboards: $(DONE)/project dashboards/dist/index.html
 	@npm run check --silent --prefix dashboards
