@@ -15,6 +15,8 @@ JUMP_MS = 60_000
 judged; beyond it we count as blind."""
 INPUT_GAP_MS = 3_600_000
 """With a replay clock: so long nothing at all in the input is a gap in the recording, and nobody's absence."""
+SOON_TOLD_MS = 10_000
+"""As if it had been told so long before the first look that we live: so it soon is."""
 FORGET_MS = 60 * 86_400_000
 """Spells of a gateway that ended so long ago concern nobody: twice the longest limit."""
 
@@ -95,7 +97,7 @@ class Ourselves:
         """When we looked last; what lies between is blindness where it is too long."""
         before_ms, self._looked_at_ms = self._looked_at_ms, now_ms
         if before_ms is None:  # we begin, or begin again
-            self._told_at_ms = now_ms
+            self._told_at_ms = now_ms - SOON_TOLD_MS
             before_ms = now_ms if self._alive_at_ms is None else self._alive_at_ms
             self.blindness.add(EVERYWHERE, 0 if self._alive_at_ms is None else before_ms, now_ms)
         elif now_ms - before_ms > JUMP_MS:

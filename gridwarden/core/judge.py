@@ -128,7 +128,7 @@ class Judge:
         self.apply(self._of_the_present(news, transaction), transaction)
         gaps = self.listener.settle(self._through_ms(transaction.at_ms))
         self.apply(gaps, transaction)
-        self._remember(transaction, 0 if gaps else ALIVE_EVERY_MS)
+        self.remember(transaction, 0 if gaps else ALIVE_EVERY_MS)
         self._put(transaction, stored)
         return transaction
 
@@ -140,7 +140,7 @@ class Judge:
         connected = self.sources.connected() if self.sources else {}
         gaps = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
         self.apply(gaps, transaction)
-        self._remember(transaction, 0 if gaps else ALIVE_ALONE_MS)
+        self.remember(transaction, 0 if gaps else ALIVE_ALONE_MS)
         self.apply(self.parents.correlator.advance(now_ms), transaction)
         self.quieter.settle(transaction)
         return None if transaction.empty else transaction
@@ -171,7 +171,8 @@ class Judge:
             return now_ms
         return self.sources.taken_through_ms(now_ms)
 
-    def _remember(self, transaction: Transaction, every_ms: int) -> None:
+    def remember(self, transaction: Transaction, every_ms: int = ALIVE_EVERY_MS) -> None:
+        """Write down with ``transaction`` until when core has lived and who could not be heard, if it is time to."""
         for name, value in self.listener.news(transaction.at_ms, every_ms).items():
             transaction.remembered[f"{_LISTENING}{name}"] = to_json(value).decode()
 

@@ -208,6 +208,7 @@ class Core:
             self._snapshot_due_s = now_s + (HURRY_S if self._spool_full else SNAPSHOT_EVERY_S)
             self._keep_house(transaction)
         self._sources.count_redelivered(transaction)
+        self._judge.remember(transaction)
         self._committer.submit(transaction)
 
     def _keep_house(self, transaction: Transaction) -> None:

@@ -126,7 +126,7 @@ def test_with_a_replay_clock_only_gaps_in_the_input_count() -> None:
 def test_what_must_be_remembered_is_told_now_and_then_and_suffices() -> None:
     life = Life()
     life.look(0)
-    assert life.ours.news(START + 59_000, MIN) == {}
+    assert life.ours.news(START + 49_000, MIN) == {}
     news = life.ours.news(START + MIN, MIN)
     assert news["alive_at_ms"] == START + MIN
     assert set(life.ours.news(START + 2 * MIN, MIN)) == {"alive_at_ms"}
