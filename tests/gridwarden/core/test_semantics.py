@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gridwarden.core.commands import COMMANDS, Desk, Found
 from gridwarden.core.judge import Judge
 from gridwarden.model import Alarm, AlarmState
 from gridwarden.records.transaction import Transaction
@@ -71,6 +72,33 @@ class Story:
             transaction = Transaction(now_ms)
             self.judge.apply([transition], transaction, "me")
             self.site.commit(transaction)
+
+    def silence(self) -> None:
+        """By one person, for an hour."""
+        matchers = {"rules": ["lift.high"]}
+        self._order("quiet", kind="silence", area="", matchers=matchers, protected=False)
+
+    def shelve(self) -> None:
+        """By one person, for an hour; a latched one waits for a second."""
+        alarm = self.alarm()
+        if alarm is not None and alarm.state is AlarmState.FIRING:
+            self._order("shelve", alarm_id=alarm.alarm_id)
+
+    def breach_under_silence(self, at_s: float) -> None:
+        """Long enough to fire."""
+        self.silence()
+        self.say(at_s, 5)
+        self.say(at_s + 15, 5)
+
+    def _order(self, name: str, **params: Any) -> None:
+        until_at_ms = self.site.clock.at_ms + HOUR_MS
+        params = {"actor": "me", "actor_id": "u1", "comment": "works", "until_at_ms": until_at_ms, **params}
+        alarm = self.alarm()
+        desk = Desk(self.judge, Found(self.site.writer.offset, None, (alarm,) if alarm else ()), ())
+        transaction, _ = COMMANDS[name](desk, params)
+        self.site.commit(transaction)
+        while (settled := self.judge.advance()) is not None:
+            self.site.commit(settled)
 
     @property
     def judge(self) -> Judge:
@@ -136,19 +164,24 @@ COMES: dict[str, Callable[[Story, float], None]] = {
     "other threshold": lambda story, _at_s: story.reload(when="floor > 30"),
     "other condition": lambda story, _at_s: story.reload(when="occupied"),
     "acknowledged": lambda story, _at_s: story.acknowledge(),
+    "silenced": lambda story, _at_s: story.silence(),
+    "breach for 15 s under a silence": lambda story, at_s: story.breach_under_silence(at_s),
+    "shelved": lambda story, _at_s: story.shelve(),
 }
 
 
 def outcome(before: Alarm | None, after: Alarm | None, ended: list[Alarm]) -> str:
     """What happened, in the words of the guide."""
     if before is None or (after is not None and after.alarm_id != before.alarm_id):
-        return f"{after.state} begins" if after else "—"
+        return _begun(after) if after else "—"
     if after is None:
         if before.state is AlarmState.PENDING:
             return "forgotten"
         return "ends, marked" if ended[-1].evidence.get("ended_by") else "resolved"
     if after.state is not before.state:
-        return "fires"
+        return "fires, quiet" if after.quieted_by else "fires"
+    if after.quieted_by and not before.quieted_by:
+        return "goes on, quiet"
     if before.clear_since_ms is None and after.clear_since_ms is not None:
         return "clear hold begins"
     if before.cleared_at_ms is not None and after.cleared_at_ms is None:
@@ -158,6 +191,12 @@ def outcome(before: Alarm | None, after: Alarm | None, ended: list[Alarm]) -> st
     if after.acknowledged_at_ms is not None:
         return "acknowledged"
     return "goes on" + (", new version" if after.rule_version != before.rule_version else "")
+
+
+def _begun(alarm: Alarm) -> str:
+    if alarm.state is AlarmState.PENDING:
+        return "pending begins"
+    return "fires, quiet" if alarm.quieted_by else "fires"
 
 
 def cells() -> list[Any]:
