@@ -142,7 +142,7 @@ class Listener:
         wheel = self._plan.wheels.get(rule.id)
         look = self._look_at_gateway if rule.of is Of.GATEWAY else self._look_at_device
         while self._left and self.gaps.waiting < BEGUN:
-            names = wheel.take(self._through_ms, min(self._left, BEGUN)) if wheel else ()
+            names = wheel.take(self._through_ms, min(self._left, BEGUN)) if wheel is not None else ()
             if not names:
                 return
             self._left -= len(names)
