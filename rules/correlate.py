@@ -86,7 +86,6 @@ class Correlator:
                 for rule in self._asked(alarm):
                     self._place(rule, member)
         for group in self.standing.groups:
-            group.count_from(group.since_ms)
             if group.alarm is not None and group.count != group.alarm.evidence["count"]:
                 self._recounted.append(group)
 

@@ -268,6 +268,24 @@ def test_what_a_person_calls_false_counts_no_more_until_the_person_says_otherwis
     assert here.told == ["fired", "resolved", "fired"]
 
 
+def test_what_began_shortly_before_is_part_of_it_heard_of_sooner_or_later() -> None:
+    """The first hydrant is low eight minutes before the second; three together are low only within the last four."""
+    alarms = [alarm(0, 0), alarm(1, 8), alarm(2, 11), alarm(3, 12)]
+    for order in (alarms, alarms[::-1], [*alarms[1:], alarms[0]]):
+        here = site()
+        here.fire(*order)
+        assert here.members(here.raised[0]) == ["H0", "H1", "H2", "H3"]
+        assert sorted(here.joined) == ["E0", "E1", "E2", "E3"]
+
+
+def test_an_earlier_burst_that_is_heard_of_later_is_the_same_matter() -> None:
+    earlier, later = [alarm(n, 0) for n in range(3)], [alarm(n + 3, 11) for n in range(3)]
+    for order in (earlier + later, later + earlier):
+        here = site()
+        here.fire(*order)
+        assert here.members(here.raised[0]) == ["H0", "H1", "H2", "H3", "H4", "H5"]
+
+
 def test_an_old_alarm_on_the_same_main_is_another_matter() -> None:
     here = site()
     here.fire(alarm(5, -3000), alarm(0, 0), alarm(1, 4), alarm(2, 9))

@@ -36,11 +36,12 @@ class Story:
         self.reader: Reader = site.reader()
         self.seq = 0
 
-    def says(self, minute: float, device: str, gateway: str = "gw1", **values: Any) -> None:
+    def says(self, minute: float, device: str, gateway: str = "gw1", sent: float | None = None, **values: Any) -> None:
         self.passes(minute)
         self.seq += 1
         at_ms = NOW_MS + round(minute * MINUTE_MS)
-        body = {"device": device, "at": at_ms, "seq": self.seq, "values": values}
+        sent_ms = at_ms if sent is None else NOW_MS + round(sent * MINUTE_MS)
+        body = {"device": device, "at": sent_ms, "seq": self.seq, "values": values}
         self.site.hear(body, at_ms=at_ms, gateway=gateway)
 
     def passes(self, minute: float) -> None:
@@ -152,6 +153,17 @@ def test_toast_that_a_person_has_named_so_does_not_confirm_the_next_toast(story:
     story.does("confirm", alarm_id=alarm.alarm_id, outcome="false", note="toast")
     story.says(2, "HEAD-2", state="alarm")
     assert [event.rule_id for event in story.open] == ["smoke.fire"]
+
+
+def test_a_detector_heard_of_late_is_adopted_once_another_late_one_links_it_to_the_fire(story: Story) -> None:
+    story.says(30, "HEAD-1", state="alarm")
+    story.says(31, "HEAD-2", state="alarm")
+    story.says(32, "HEAD-3", sent=15, state="alarm")  # a quarter of an hour before: another fire, as far as one can see
+    assert [event.rule_id for event in story.open] == ["smoke.fire_confirmed", "smoke.fire"]
+    story.says(33, "HEAD-4", sent=22, state="alarm")
+    (fire,) = story.open
+    assert (fire.alarm_count, len(story.merged), len(story.alarms(fire))) == (5, 2, 5)
+    assert story.told("event.merged")[1:] == ["smoke.fire", "smoke.fire_confirmed"]  # the child, and who has it now
 
 
 def test_a_fire_ends_when_people_have_confirmed_every_alarm_and_closed_the_case(story: Story) -> None:
