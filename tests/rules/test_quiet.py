@@ -18,7 +18,7 @@ HOUR_MS = 3_600_000
 RULES = dict(load((), shipped_packs=True).by_id)
 RULES["hydrant.tilt"] = replace(
     RULES["hydrant.tilt"],
-    inhibits=(Inhibit(("hydrant.c*",), Relation.BUILDING), Inhibit(("*.leak",), Relation.BUILDING, 60_000)),
+    inhibits=(Inhibit(("hydrant.c*", "*.tilt"), Relation.BUILDING), Inhibit(("*.leak",), Relation.BUILDING, 60_000)),
 )
 DEVICES = {
     name: Device(name, "hydrant", "330106003", gateway=f"gw{number}", building="B1" if number < 3 else "B2")
@@ -172,6 +172,15 @@ def test_other_rules_inhibit_otherwise_and_what_is_over_is_kept() -> None:
     assert reason(told, leak) == "inhibited:hydrant.tilt@H1"
     told.use({**RULES, "hydrant.tilt": replace(RULES["hydrant.tilt"], inhibits=())})
     assert reason(told, leak) == ""
+
+
+def test_nothing_wakes_for_a_reason_that_quiets_nothing_any_more() -> None:
+    told = book()
+    leak = alarm("hydrant.leak", quieted_by="inhibited:hydrant.tilt@H1")
+    told.heard(leak, Verdict(leak.quieted_by, NOW_MS + 60_000))
+    assert told.next_wake_ms() == NOW_MS + 60_000
+    told.heard(replace(leak, state=AlarmState.RESOLVED, resolved_at_ms=NOW_MS))
+    assert told.next_wake_ms() is None
 
 
 def test_it_fires_again_before_its_time_is_over() -> None:
