@@ -50,6 +50,9 @@ class Listener:
         self._device_notes: dict[str, list[int]] = {}
         """Devices heard in a way that may end a gap: when they were heard before, and then."""
         self._gateway_notes: dict[str, list[int]] = {}
+        self._shortest_ms = 2**62
+        """The shortest limit of anybody; see :class:`rules.roster.Plan`."""
+        self._is_anybody_silent = False
         self._through_ms = 0
         self._left = LOOKED_AT
         self._plan = Plan({}, (), {})
@@ -77,6 +80,7 @@ class Listener:
         """Go on with the firing alarms of the records and with what :meth:`news` has said of each name last."""
         self.ourselves.restore(state)
         self._plan.unseen = load_unseen(state.get("unseen", ()))
+        self._is_anybody_silent = True  # until it is settled
         for alarm in alarms:
             self.gaps.keep(alarm)
             if alarm.scope.startswith(blind.gateway("")):
@@ -95,16 +99,24 @@ class Listener:
 
         Late ones count as well: whoever sends them lives. Repeats do not come here: they may be the broker's doing.
         """
-        at_ms, gateway, device = reading.received_at_ms, reading.gateway, reading.device_id
-        shortest_ms = self._plan.shortest_ms
+        at_ms, gateway = reading.received_at_ms, reading.gateway
         last_ms = self._gateways_heard.get(gateway, NEVER)
         if at_ms > last_ms:
             self._gateways_heard[gateway] = at_ms
-        if at_ms - last_ms > shortest_ms or gateway in self._gateway_notes or gateway in self._silent_gateways:
-            self._gateway_notes.setdefault(gateway, [last_ms]).append(at_ms)
-        noted = at_ms - before_ms > shortest_ms or device in self._device_notes or device in self.gaps.by_scope
+        long_ago_ms = at_ms - self._shortest_ms
+        if before_ms < long_ago_ms or last_ms < long_ago_ms or self._is_anybody_silent:
+            self._note(reading, before_ms, last_ms, long_ago_ms)
+
+    def _note(self, reading: Reading, before_ms: int, gateway_before_ms: int, long_ago_ms: int) -> None:
+        """Who may have been silent until this reading is looked at once everything before it has been judged."""
+        at_ms, gateway, device = reading.received_at_ms, reading.gateway, reading.device_id
+        if gateway_before_ms < long_ago_ms or gateway in self._gateway_notes or gateway in self._silent_gateways:
+            self._gateway_notes.setdefault(gateway, [gateway_before_ms]).append(at_ms)
+            self._is_anybody_silent = True
+        noted = before_ms < long_ago_ms or device in self._device_notes or device in self.gaps.by_scope
         if noted and reading.verified:
             self._device_notes.setdefault(device, [before_ms]).append(at_ms)
+            self._is_anybody_silent = True
 
     def look(
         self, now_ms: int, through_ms: int, devices: Mapping[str, Device], connected: Mapping[str, bool]
@@ -135,6 +147,9 @@ class Listener:
             self._device_spoke(name, _spans(self._device_notes.pop(name)))
         for rule in (*self._of[Of.DEVICE], *self._of[Of.NEVER_SEEN]):
             self._look_at_each(rule)
+        self._is_anybody_silent = bool(
+            self._device_notes or self._gateway_notes or self._silent_gateways or self.gaps.by_scope
+        )
         return self.gaps.take()
 
     def _look_at_each(self, rule: Absence) -> None:
@@ -264,6 +279,7 @@ class Listener:
 
     def _take_over(self, plan: Plan, now_ms: int) -> None:
         self._plan, self._next, self._steps = plan, None, None
+        self._shortest_ms = plan.shortest_ms
         self._plan_is_news = True
         for name, gateway in plan.gateways.items():
             self._gateways_heard[name] = max(self._gateways_heard.get(name, NEVER), gateway.heard_at_ms)
