@@ -7,6 +7,7 @@ blocks since the snapshot, and no decision is taken twice.
 from __future__ import annotations
 
 import struct
+from bisect import insort
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ _KEY = struct.Struct("<QIHIH")
 """A key, then device time and time of receipt in 48 bits each: milliseconds until the year 10889."""
 _FIRST_KEY = struct.Struct("<Qqq")
 _PER_MINUTE = "/min"
+WAITING_LIMIT = 256
+"""Readings of one device that wait at most; beyond it the oldest is settled before its time."""
 
 
 class RecentKeys:
@@ -110,6 +113,8 @@ class Window:
     """When it was last heard, on our own clock."""
     known: dict[str, list[float]] = field(default_factory=dict)
     """For the fields whose rate is asked for: device time of their latest known value, and that value."""
+    settled: Settled | None = None
+    """The same device in the order of its own clock; ``None`` where no rule asks for it."""
 
     def knows(self, reading: Reading) -> bool:
         """Whether this very reading was taken before (a duplicate)."""
@@ -144,8 +149,11 @@ class Window:
         if reading.keyed:
             self.keys.put(reading.key, reading.occurred_at_ms, reading.received_at_ms)
         self.received_at_ms = max(self.received_at_ms, reading.received_at_ms)
-        if reading.late:
-            return
+        if not reading.late:
+            self.evaluate(reading, rated)
+
+    def evaluate(self, reading: Reading, rated: Collection[str] = ()) -> None:
+        """Let the values of ``reading`` be the latest; ``rated`` as with :meth:`observe`."""
         values = self.values
         rates = {name: self._rate(name, reading) for name in map(rate_name, rated)} if rated else {}
         self.previous = {name: values.get(name) for name in reading.values}
@@ -174,14 +182,92 @@ class Window:
         """Plain values for a snapshot shard; the keys go beside them as they are, see :class:`RecentKeys`."""
         return [
             self.values, self.previous, self.occurred_at_ms, self.seq, len(bytes(self.keys)), self.stranger,
-            self.received_at_ms, self.known,
+            self.received_at_ms, self.known, *([self.settled.dump()] if self.settled is not None else []),
         ]  # fmt: skip
 
     @classmethod
     def load(cls, dumped: list[Any], keys: bytes) -> Window:
         """The inverse of :meth:`dump`; dumps of older versions end earlier."""
         values, previous, occurred_at_ms, seq, _, *others = dumped
+        others[3:] = map(Settled.load, others[3:])
         return cls(values, previous, occurred_at_ms, seq, RecentKeys(keys), *others)
+
+
+@dataclass(slots=True)
+class Settled:
+    """One device in the order of its own clock: as it was when the last of its readings was settled, and those that wait.
+
+    A reading waits until none from before it is expected any more. When that is follows from the readings alone (their
+    device time, when they were received), so that windows rebuilt from blocks settle them in the same places; but for
+    those that were settled because nothing more came, of which core remembers how far it got.
+    """
+
+    window: Window
+    """Without keys: its last reading is the last one that was settled."""
+    waiting: list[Reading] = field(default_factory=list)
+    """By device time, then ``seq``."""
+
+    @classmethod
+    def after(cls, window: Window) -> Settled:
+        """Of a device that was judged as it came until now."""
+        known = {name: [*last] for name, last in window.known.items()}
+        return cls(Window({**window.values}, {**window.previous}, window.occurred_at_ms, window.seq, known=known))
+
+    def put(self, reading: Reading) -> bool:
+        """Let ``reading`` wait; False for one as old as what is settled, and one that waits already."""
+        if reading.occurred_at_ms <= self.window.occurred_at_ms:
+            return False
+        if reading.keyed and any(one.key == reading.key for one in self.waiting):
+            return False
+        insort(self.waiting, reading, key=_device_order)
+        return True
+
+    def settle(self, lateness_ms: int, now_ms: int, rated: Collection[str] = ()) -> Iterator[Reading]:
+        """Each reading before which nothing is expected any more, in order, as soon as ``window`` has taken it in.
+
+        Args:
+            lateness_ms: how much later than a newer one, or than at its own time, a reading may come.
+            now_ms: everything received before this has been observed.
+            rated: as with :meth:`Window.observe`.
+        """
+        for _ in range(self._due(lateness_ms, now_ms)):
+            reading = self.waiting.pop(0)
+            self.window.evaluate(reading, rated)
+            yield reading
+
+    def _due(self, lateness_ms: int, now_ms: int) -> int:
+        """How many of those that wait need not wait any longer."""
+        waiting = self.waiting
+        newest_at_ms = waiting[-1].occurred_at_ms if waiting else 0
+        for place in range(len(waiting), max(0, len(waiting) - WAITING_LIMIT), -1):
+            one = waiting[place - 1]
+            if one.occurred_at_ms + lateness_ms < newest_at_ms or one.received_at_ms + lateness_ms < now_ms:
+                return place
+        return max(0, len(waiting) - WAITING_LIMIT)
+
+    def first_received_at_ms(self) -> int:
+        """When the first of those that wait was received."""
+        return min(reading.received_at_ms for reading in self.waiting)
+
+    def dump(self) -> list[Any]:
+        """Plain values for a snapshot shard."""
+        return [self.window.dump(), [[getattr(reading, name) for name in _WAITING] for reading in self.waiting]]
+
+    @classmethod
+    def load(cls, dumped: list[Any]) -> Settled:
+        """The inverse of :meth:`dump`."""
+        window, waiting = dumped
+        return cls(Window.load(window, b""), [Reading(**dict(zip(_WAITING, row, strict=True))) for row in waiting])
+
+
+_WAITING = (
+    "device_id", "kind", "gateway", "occurred_at_ms", "received_at_ms", "seq", "key", "keyed", "values", "quality", "late",
+)  # fmt: skip
+"""What is stored of a reading that waits; its device is registered, and its gateway entitled."""
+
+
+def _device_order(reading: Reading) -> tuple[int, int]:
+    return reading.occurred_at_ms, -1 if reading.seq is None else reading.seq
 
 
 def rate_name(field_name: str) -> str:

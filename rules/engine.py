@@ -7,6 +7,7 @@ after a restart. Which readings are judged, and how:
 - of an unregistered one (kind guessed): its life-safety rules only; alarms are ``unverified``
 - a late one: the rules that say ``late: evaluate`` (life-safety rules always do), on the reading's own values alone;
   it can start and fire an alarm and never clears one
+- one that was settled: the rules that say ``late: correct``, and only they, on the device as it was then
 - one whose gateway is not entitled: life-safety rules only, in the same way, with a scope of its own
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +58,9 @@ class Engine:
 
     def _use(self, rules: RuleSet) -> None:
         self._rules = {rule.id: rule for rule in rules if rule.enabled}
-        self._of_kind: dict[str, tuple[Rule, ...]] = _by_kind(self._rules.values())
+        self._of_kind = _by_kind(rule for rule in self._rules.values() if rule.late is not Late.CORRECT)
+        self._of_settled = _by_kind(rule for rule in self._rules.values() if rule.late is Late.CORRECT)
+        self._lateness = rules.lateness
         self._life_safety = _by_kind(rule for rule in self._rules.values() if rule.life_safety)
         self._of_late = _by_kind(rule for rule in self._rules.values() if rule.late is Late.EVALUATE)
 
@@ -104,8 +107,20 @@ class Engine:
         if reading.late or not reading.entitled:
             return self._decide_alone(reading, window, device)
         rules = (self._of_kind if reading.registered else self._life_safety).get(reading.kind)
-        if not rules:
-            return []
+        return self._judge(rules, reading, window, device) if rules else []
+
+    def decide_settled(self, reading: Reading, window: Window, device: Device | None) -> list[Transition]:
+        """What ``reading`` changes by the rules that see readings in the order of the device's clock.
+
+        ``window`` has taken in everything up to it. A timer set by it waits for twice the lateness: so long at most it
+        takes until another reading of the same time has come, and has been settled.
+        """
+        rules = self._of_settled.get(reading.kind, ())
+        return self._judge(rules, reading, window, device, 2 * self._lateness.get(reading.kind, 0))
+
+    def _judge(
+        self, rules: Sequence[Rule], reading: Reading, window: Window, device: Device | None, waits_ms: int = 0
+    ) -> list[Transition]:
         values, previous = window.values, window.previous
         attributes: Mapping[str, Any] = device.attributes if device is not None else {}
         active = self._of_scope.get(reading.device_id)
@@ -114,17 +129,21 @@ class Engine:
         for rule in rules:
             news = rule.begins(values, previous, attributes)
             if active is not None and rule.id in active:
-                facts = Facts(reading, values, previous, device)
+                facts = Facts(reading, values, previous, device, waits_ms)
                 transitions += self._go_on(self._alarms[active[rule.id]], rule, facts)
             elif news:
-                transitions += self._start(rule, Facts(reading, values, previous, device))
+                transitions += self._start(rule, Facts(reading, values, previous, device, waits_ms))
         return transitions
+
+    def settle_strays(self, now_ms: int) -> list[Transition]:
+        """What becomes of restored alarms whose rule is gone or another by now; :meth:`advance` begins with it."""
+        strays = [self._alarms.get(alarm_id, alarm) for alarm_id, alarm in self._strays.items()]
+        self._strays.clear()
+        return self._settle(strays, now_ms)
 
     def advance(self, now_ms: int) -> list[Transition]:
         """What the passing of time changes: holds that ran out by ``now_ms`` of our own clock."""
-        strays = [self._alarms.get(alarm_id, alarm) for alarm_id, alarm in self._strays.items()]
-        transitions = self._settle(strays, now_ms)
-        self._strays.clear()
+        transitions = self.settle_strays(now_ms)
         while self._timers and self._timers[0][0] <= now_ms:
             wake_at_ms, alarm_id = heapq.heappop(self._timers)
             alarm = self._alarms.get(alarm_id)

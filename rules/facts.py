@@ -34,6 +34,8 @@ class Facts:
     values: Mapping[str, Value]
     previous: Mapping[str, Value]
     device: Device | None
+    waits_ms: int = 0
+    """For how long after this reading was received others may be judged that were sent at the same time."""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -44,15 +46,16 @@ class Facts:
         """What this reading says of ``rule``, on the rule's clock."""
         reading = self.reading
         at_ms = reading.occurred_at_ms if rule.clock is RuleClock.OCCURRED else reading.received_at_ms
+        heard_at_ms = reading.received_at_ms + self.waits_ms
         begins = None if rule.first is None else rule.first.evaluate(*self.seen)
         suppressed = None if rule.suppressed is None else rule.suppressed.evaluate(*self.seen)
         if not rule.levels:
-            return Look(breached, over, at_ms, reading.received_at_ms, begins, suppressed)
+            return Look(breached, over, at_ms, heard_at_ms, begins, suppressed)
         levels = tuple(
             LevelSeen(level.severity, level.when.evaluate(*self.seen), level.reset.evaluate(*self.seen))
             for level in rule.levels
         )
-        return Look(breached, over, at_ms, reading.received_at_ms, begins, suppressed, rule.severity, levels)
+        return Look(breached, over, at_ms, heard_at_ms, begins, suppressed, rule.severity, levels)
 
     @property
     def seen(self) -> tuple[Mapping[str, Value], Mapping[str, Value], Mapping[str, Any]]:

@@ -88,6 +88,8 @@ class Rule(Head):
     """From the mildest to the worst."""
     terms: Terms
     late: Late
+    lateness_ms: int
+    """How long readings wait for older ones before this rule sees them; 0 unless ``late: correct``."""
     on_missing: OnMissing
     fields: tuple[str, ...]
     """Every field its conditions look at, sorted."""
@@ -142,6 +144,15 @@ class RuleSet:
             if rule.rated:
                 rated[rule.kind] = rated.get(rule.kind, frozenset()) | rule.rated
         return rated
+
+    @property
+    def lateness(self) -> dict[str, int]:
+        """Kind to how long its readings wait for older ones: as long as that of its rules that waits longest."""
+        lateness: dict[str, int] = {}
+        for rule in self:
+            if rule.enabled and rule.lateness_ms:
+                lateness[rule.kind] = max(lateness.get(rule.kind, 0), rule.lateness_ms)
+        return lateness
 
     @property
     def version(self) -> str:
@@ -202,6 +213,7 @@ def make_rule(kind: str, written: WrittenRule) -> Rule:
         levels=levels,
         terms=_terms(written),
         late=written.late or (Late.EVALUATE if written.life_safety else Late.STORE_ONLY),
+        lateness_ms=written.lateness_ms or 0,
         on_missing=written.on_missing,
         fields=tuple(sorted(frozenset[str]().union(*(condition.fields for condition in conditions)))),
         rated=frozenset[str]().union(*(condition.rated for condition in conditions)),

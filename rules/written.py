@@ -18,6 +18,7 @@ from rules.schedule import Holidays, Schedule
 MAX_RULES = 1000
 """Most rules of one rule set."""
 MAX_DURATION_MS = 30 * 86_400_000
+MAX_LATENESS_MS = 3_600_000
 MAX_COUNT = 100
 """Most readings a rule counts."""
 MAX_LEVELS = 3
@@ -84,6 +85,8 @@ class Late(StrEnum):
     """Nothing; it is stored."""
     EVALUATE = "evaluate"
     """It is judged by itself: it may open an alarm and clears none."""
+    CORRECT = "correct"
+    """It takes its place: every reading waits for ``lateness``, then they are judged in the order of the device's clock."""
 
 
 def parse_duration(text: object) -> int:
@@ -235,6 +238,8 @@ class WrittenRule(WrittenHead):
     on_missing: Annotated[OnMissing, Lax] = OnMissing.KEEP
     late: Annotated[Late, Lax] | None = None
     """Default: ``evaluate`` for fire and entrapment, ``store_only`` for all else."""
+    lateness_ms: Duration | None = Field(None, alias="lateness")
+    """Of ``late: correct``: how late a reading may come."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> WrittenRule:
@@ -258,6 +263,12 @@ def _contradictions(rule: WrittenRule) -> list[tuple[bool, str]]:
         (ranks != sorted(set(ranks), reverse=True), "levels: each must be worse than the one before, and than severity"),
         (rule.late is Late.EVALUATE and counts_or_follows,
          "late: evaluate judges one reading by itself and cannot count or see a sequence"),
+        (rule.late is Late.CORRECT and rule.lateness_ms is None, "late: correct needs to know how late (lateness)"),
+        (rule.late is not Late.CORRECT and rule.lateness_ms is not None, "lateness: stands with late: correct only"),
+        (rule.lateness_ms is not None and not 0 < rule.lateness_ms <= MAX_LATENESS_MS,
+         "lateness: a time above 0 and up to 1h is expected"),
+        (rule.late is Late.CORRECT and rule.clock is RuleClock.RECEIVED,
+         "late: correct goes by the device's clock; clock: received does not go with it"),
         (rule.life_safety and counts_or_follows, "life_safety: one reading must be enough; count and first are not for it"),
         (rule.life_safety and rule.late not in {None, Late.EVALUATE},
          "late: fire and entrapment are evaluated, however late"),

@@ -28,6 +28,7 @@ from rules.episodes import Collector
 from rules.readings import Texts
 from rules.rule import RuleSet
 from rules.trial import Extent, Result, trial
+from rules.written import Late
 
 _POLITE = 10
 """How much the work gives way to an instance that runs on the same machine (as ``nice`` counts)."""
@@ -44,6 +45,13 @@ async def backtest(
         ConfigError: there is nothing to try, or nothing to try it on.
         Unavailable: the history cannot be had.
     """
+    correcting = {rule.id for rules in rule_sets for rule in rules if rule.enabled and rule.late is Late.CORRECT}
+    if correcting:
+        raise ConfigError(
+            f"{', '.join(sorted(correcting))}: late: correct cannot be tried on the past, where late readings are"
+            " judged as they came; leave it out for the back-test",
+            place="--rules",
+        )
     fields = fields_of(rule_sets)
     if not fields:
         raise ConfigError(

@@ -22,6 +22,7 @@ from gridwarden.core.windows import Windows
 from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Outcome, Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
+from gridwarden.window import Settled
 from ingest import intake
 from ingest.session import Message
 from rules.alarm import Transition
@@ -39,6 +40,9 @@ ALIVE_ALONE_MS = 60_000
 PAST_MS = 5 * 60_000
 """What was over for longer when it came is news to nobody."""
 _LISTENING = "listening."
+_SETTLED_THROUGH = "settled.through_ms"
+_HURRY_MS = 20
+"""What is due and waits for messages that have not been taken is looked at again after so long."""
 
 
 class Judge:
@@ -79,6 +83,7 @@ class Judge:
         begin = len(_LISTENING)
         state = {name[begin:]: from_json(text) for name, text in remembered.items() if name.startswith(_LISTENING)}
         self.listener.restore(silent, state)
+        self.windows.settling.resume(int(remembered.get(_SETTLED_THROUGH, "0")), self.windows.each())
 
     def reload(
         self,
@@ -100,7 +105,7 @@ class Judge:
         transitions = self.engine.reload(rules, transaction.at_ms)
         self.listener.use(rules)
         self.quieter.book.use(rules.by_id)
-        self.windows.rated = rules.rated
+        self.windows.use(rules)
         self.apply(transitions, transaction, actor)
         self.apply(self.parents.use(rules, population), transaction, actor)
         self.rules = rules
@@ -136,6 +141,8 @@ class Judge:
         """Let the timers that ran out act; ``None`` when none did."""
         now_ms = self.clock.now_ms()
         transaction = Transaction(now_ms)
+        self.apply(self.engine.settle_strays(now_ms), transaction)
+        self._settle(self._through_ms(now_ms), transaction)
         self.apply(self.engine.advance(now_ms), transaction)
         connected = self.sources.connected() if self.sources else {}
         gaps = self.listener.look(now_ms, self._through_ms(now_ms), self.devices, connected)
@@ -148,7 +155,7 @@ class Judge:
     def next_wake_ms(self) -> int | None:
         """When :meth:`advance` has something to do, on our own clock; ``None``: nothing waits, 0: at once."""
         sleepers = (self.engine, self.quieter.book, self.parents.correlator)
-        wakes_ms = (sleeper.next_wake_ms() for sleeper in sleepers)
+        wakes_ms = (self._next_settle_ms(), *(sleeper.next_wake_ms() for sleeper in sleepers))
         return min((wake_ms for wake_ms in wakes_ms if wake_ms is not None), default=None)
 
     def active(self, alarm_id: str) -> Alarm | None:
@@ -164,6 +171,31 @@ class Judge:
         """A person has seen a firing alarm; ``None`` where none such is firing or somebody was first."""
         found = self.engine.acknowledge(alarm_id, by, at_ms, note)
         return found or self.parents.correlator.standing.acknowledge(alarm_id, by, at_ms, note)
+
+    def _next_settle_ms(self) -> int | None:
+        wake_ms = self.windows.settling.next_wake_ms()
+        now_ms = self.clock.now_ms()
+        return wake_ms if wake_ms is None or wake_ms > now_ms else now_ms + _HURRY_MS
+
+    def _settle(self, through_ms: int, transaction: Transaction) -> None:
+        """Judge the readings that have waited long enough, though nothing newer came."""
+        settling, news = self.windows.settling, list[Transition]()
+        before_ms = settling.through_ms
+        settling.through_ms = min(before_ms, transaction.at_ms)  # our clock may have been set back
+        for scope, window in self.windows.due(through_ms):
+            if window.settled is not None:
+                news += self._decide_settled(window.settled, settling.pass_time(scope, window.settled, through_ms))
+        if news:
+            self.apply(self._of_the_present(news, transaction), transaction)
+        if settling.through_ms != before_ms:
+            transaction.remembered[_SETTLED_THROUGH] = str(settling.through_ms)
+
+    def _decide_settled(self, settled: Settled, readings: Iterable[Reading]) -> list[Transition]:
+        transitions: list[Transition] = []
+        for reading in readings:
+            device = self.devices.get(reading.device_id)
+            transitions += self.engine.decide_settled(reading, settled.window, device)
+        return transitions
 
     def _through_ms(self, now_ms: int) -> int:
         """Everything received before this has been judged, once what was taken has been."""
@@ -221,6 +253,8 @@ class Judge:
         if unchecked:
             transitions = [transition for transition in transitions if not self._is_over(transition.alarm)]
         news += transitions
+        if window.settled is not None:
+            news += self._decide_settled(window.settled, self.windows.settling.take(window.settled, reading))
         return True
 
     def _is_over(self, alarm: Alarm) -> bool:

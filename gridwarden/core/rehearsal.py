@@ -172,7 +172,7 @@ class Rehearsal:
 
     def _begin(self) -> Judge:
         start, windows, ingest = self.kept.start(), Windows(), Ingest()
-        windows.rated = self._rules.rated
+        windows.use(self._rules)
         windows.replay(self.kept.blocks)
         bounds = Bounds(ingest.max_payload_bytes, ingest.max_ahead_s * 1000, None, ingest.unbound_devices)
         judge = Judge(

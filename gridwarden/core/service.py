@@ -112,7 +112,7 @@ class Core:
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
         windows = Windows()
-        windows.rated = self._rules.rated
+        windows.use(self._rules)
         observed = await self._committer.read(_restore_windows, windows, self._writer)
         ingest = self._config.ingest
         bounds = Bounds(

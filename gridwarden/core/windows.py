@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import struct
 from base64 import b85decode
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from zlib import compress, crc32, decompress
 
 from pydantic_core import from_json, to_json
 
+from gridwarden.core.settling import Settling
 from gridwarden.model import Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import Snapshot
 from gridwarden.window import RecentKeys, Window
+from rules.rule import RuleSet
 
 SHARDS = 128
 """About a thousand devices each for a district of 100,000."""
@@ -58,8 +61,14 @@ class Windows:
         self._next_shard = 0
         self.rated: Mapping[str, frozenset[str]] = {}
         """Kind to the fields whose rate its rules ask for."""
+        self.settling = Settling()
         self.offsets = [0] * SHARDS
         """Offset each shard's stored snapshot is true at; 0: none stored."""
+
+    def use(self, rules: RuleSet) -> None:
+        """Keep from now on what ``rules`` ask for."""
+        self.rated = rules.rated
+        self.settling.use(rules.lateness, rules.rated, self.each())
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -84,7 +93,13 @@ class Windows:
         if window.stranger and reading.verified:  # registered meanwhile
             window.stranger = False
             self._strangers -= 1
+        if reading.verified:
+            self.settling.prepare(window, reading.kind)
         window.observe(reading, self.rated.get(reading.kind, ()))
+
+    def due(self, now_ms: int) -> Iterator[tuple[str, Window]]:
+        """Scope and window of the devices of which readings may be settled, see :meth:`Settling.due`."""
+        return ((scope, self._windows[scope]) for scope in self.settling.due(now_ms))
 
     def _add(self, scope: str, window: Window) -> None:
         self._windows[scope] = window
@@ -124,6 +139,9 @@ class Windows:
         for offset, body in blocks:
             for reading in block.decode(body) if body else ():
                 if offset > self.offsets[shard_of(reading.scope)]:
-                    self.observe(self.get(reading), reading)
+                    window = self.get(reading)
+                    self.observe(window, reading)
+                    if window.settled is not None:
+                        deque(self.settling.take(window.settled, reading), maxlen=0)  # they have been judged
                     observed += 1
         return observed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from gridwarden.model import Reading
-from gridwarden.window import KEY_LIFE_MS, KEYS_KEPT, RecentKeys, Window
+from gridwarden.window import KEY_LIFE_MS, KEYS_KEPT, WAITING_LIMIT, RecentKeys, Settled, Window
 
 NOW_MS = 1_800_000_000_000
 
@@ -138,3 +138,35 @@ def test_a_dump_of_an_older_version_is_read() -> None:
     window.observe(reading(5))
     old = Window.load(window.dump()[:6], b"")
     assert (old.values, old.occurred_at_ms, old.received_at_ms) == ({"floor": 5}, NOW_MS + 5, -1)
+
+
+def settle(settled: Settled, lateness_ms: int, now_ms: int = 0) -> list[int]:
+    return [one.occurred_at_ms - NOW_MS for one in settled.settle(lateness_ms, now_ms)]
+
+
+def test_readings_that_wait_are_in_order_and_survive_a_snapshot() -> None:
+    window = Window(settled=Settled(Window()))
+    assert window.settled is not None
+    for number, (at, seq) in enumerate([(5, 2), (3, None), (5, 1), (9, 0)]):
+        assert window.settled.put(reading(at, seq, key=2**64 - 1 - number, received=20))
+    assert window.settled.first_received_at_ms() == NOW_MS + 20
+    assert settle(window.settled, 5) == [3]
+    loaded = Window.load(from_json(to_json(window.dump())), b"")
+    assert loaded == window
+    assert loaded.settled is not None
+    assert [one.seq for one in loaded.settled.waiting] == [1, 2, 0]
+    assert settle(loaded.settled, 100, NOW_MS + 120) == []
+    assert settle(loaded.settled, 100, NOW_MS + 121) == [5, 5, 9]
+    assert not loaded.settled.put(reading(9, key=1))
+
+
+def test_only_so_many_wait() -> None:
+    settled = Settled(Window())
+    for number in range(WAITING_LIMIT + 3):
+        settled.put(reading(number, key=number))
+    assert settle(settled, 3_600_000) == [0, 1, 2]
+
+
+def test_a_dump_without_what_waits_is_as_long_as_it_always_was() -> None:
+    assert len(Window().dump()) == 8
+    assert Window.load(Window().dump(), b"") == Window()

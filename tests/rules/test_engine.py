@@ -570,3 +570,31 @@ def test_a_changed_shape_ends_an_alarm_at_the_next_start_too() -> None:
     core.restart(make({"when": "occupied"}))
     core.pass_time(1)
     assert [(a.state, a.evidence.get("ended_by")) for a in core.stored.values()] == [("resolved", "rule_changed")]
+
+
+def test_a_settled_reading_is_judged_by_the_rules_that_correct_and_by_no_other() -> None:
+    rules = make({**HIGH, "late": "correct", "lateness": "30s"}, HIGH)
+    engine, window = Engine(rules), Window()
+    reading = Reading("D", "lift", "g", 0, 5, None, 1, True, {"floor": 4})
+    window.observe(reading)
+    assert [one.alarm.rule_id for one in engine.decide(reading, window, DEVICE)] == ["lift.r1"]
+    assert [one.alarm.rule_id for one in engine.decide_settled(reading, window, DEVICE)] == ["lift.r0"]
+
+
+def test_a_hold_of_a_rule_that_corrects_waits_for_what_may_still_come_and_be_settled() -> None:
+    engine, window = Engine(make({**HELD, "late": "correct", "lateness": "30s"})), Window()
+    reading = Reading("D", "lift", "g", 0, 500, None, 1, True, {"floor": 4})
+    window.observe(reading)
+    engine.decide_settled(reading, window, DEVICE)
+    assert engine.next_wake_ms() == 500 + 10_000 + 2 * 30_000
+    (fired,) = engine.advance(70_500)
+    assert fired.alarm.fired_at_ms == 10_000
+
+
+def test_restored_alarms_without_a_rule_end_before_anything_is_judged() -> None:
+    core = Core(make(HELD))
+    core.hear(0, floor=4)
+    core.restart(make({**HELD, "id": "lift.other"}))
+    (ended,) = core.engine.settle_strays(20_000)
+    assert ended.forgotten
+    assert core.engine.settle_strays(20_000) == []

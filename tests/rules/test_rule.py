@@ -49,3 +49,10 @@ def test_what_begins_an_alarm_is_named() -> None:
     assert [condition.text for condition in sequence.starters] == ["occupied"]
     assert (sequence.unknown_begins, made().unknown_begins) == (True, False)
     assert sequence.fields == ("floor", "occupied")
+
+
+def test_readings_of_a_kind_wait_for_the_rule_that_waits_longest() -> None:
+    late = {"late": "correct"}
+    rules = (made(id="lift.a", **late, lateness="1m"), made(id="lift.b", **late, lateness="2m"), made(id="lift.c"))
+    assert RuleSet(rules).lateness == {"lift": 120_000}
+    assert RuleSet((made(**late, lateness="1m", enabled=False),)).lateness == {}

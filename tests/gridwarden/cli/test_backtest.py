@@ -156,6 +156,15 @@ def test_a_rule_file_with_a_mistake(command: Command, data: Path, tmp_path: Path
     assert "rule own.low: when: column 16" in answer.err
 
 
+def test_a_rule_that_corrects_what_is_late_is_refused(command: Command, data: Path, tmp_path: Path) -> None:
+    correcting = tmp_path / "correcting.yaml"
+    correcting.write_text(RULES.format(limit=0.14) + "    late: correct\n    lateness: 5m\n", "utf-8")
+    answer = command("rules", "backtest", "--rules", correcting, *INTERVAL, "-d", data)
+    assert answer.code == 2
+    assert "own.low: late: correct cannot be tried on the past" in answer.err
+    assert answer.out == ""
+
+
 def test_without_data_nothing_is_made(command: Command, rules: Path, tmp_path: Path) -> None:
     answer = command("rules", "backtest", "--rules", rules, *INTERVAL, "-d", tmp_path / "none")
     assert answer.code == 2

@@ -104,7 +104,7 @@ class Site:
         self.writer = Writer(self.data)
         start = self.start = self.writer.start()
         windows = Windows()
-        windows.rated = self.rules.rated
+        windows.use(self.rules)
         for shard, offset, body in self.writer.shards():
             windows.load(shard, offset, body)
         windows.replay(self.writer.blocks_after(min(windows.offsets)))
