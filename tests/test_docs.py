@@ -62,7 +62,9 @@ def test_every_key_and_its_default_stand_in_the_guide() -> None:
     assert documented == dict(keys(Config()))
     assert sorted(dotted(written)) == sorted(documented.keys() - WITHOUT_DEFAULT)
     for name in WITHOUT_DEFAULT - {"broker"}:
-        assert re.search(rf"^# {name.rpartition('.')[2]} = ", text_of("docs", "guide", "configuration.md"), re.MULTILINE)
+        assert re.search(
+            rf"^# {name.rpartition('.')[2]} = ", text_of("docs", "guide", "configuration.md"), re.MULTILINE
+        )
 
 
 def dotted(table: dict[str, Any], prefix: str = "") -> Iterator[str]:

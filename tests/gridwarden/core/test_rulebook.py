@@ -22,7 +22,10 @@ def rules(*names: str, **keys: Any) -> RuleSet:
 def test_a_first_start_tells_every_rule_and_a_second_one_nothing(site: Any) -> None:
     first = Transaction(1)
     assert announce_start(rules("a", "b"), {}, first)
-    assert first.changes[0].detail["changes"] == [{"rule": "lift.a", "what": "added"}, {"rule": "lift.b", "what": "added"}]
+    assert first.changes[0].detail["changes"] == [
+        {"rule": "lift.a", "what": "added"},
+        {"rule": "lift.b", "what": "added"},
+    ]
     site.commit(first)
     assert not announce_start(rules("a", "b"), site.writer.start().remembered, Transaction(2))
 
