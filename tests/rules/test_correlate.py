@@ -325,6 +325,12 @@ def test_a_circle_is_drawn_around_the_first_of_those_who_are_near() -> None:
     assert here.members(here.raised[0]) == ["H3", "H4", "H1", "H2"]
 
 
+def test_a_circle_is_not_always_around_the_first_that_is_near_the_last() -> None:
+    here = Site(make(NEAR), row(0, 150, 160, 90))
+    here.fire(*(alarm(n, n) for n in range(4)))
+    assert [(one.scope, here.members(one)) for one in here.raised] == [("radius:H1", ["H1", "H2", "H3"])]
+
+
 def test_who_is_in_a_circle_counts_for_no_other() -> None:
     here = Site(make({**NEAR, "at_least": 2}), row(0, 80, 160, 240))
     here.fire(alarm(0, 0), alarm(1, 1), alarm(2, 2))
