@@ -167,6 +167,8 @@ class Ingest(_Section):
     """A device clock further ahead than this cannot be true."""
     max_leap_s: int = Field(30 * 86_400, ge=60)
     """With ``--clock replay``: the furthest the input may leap in one step."""
+    past_after_s: int = Field(300, ge=0)
+    """Alarms that came and went together, over for longer than this, are told to nobody; 0: all are told."""
     unbound_devices: Literal["accept", "quarantine"] = "accept"
     """What to do with readings of a registered device that is bound to no gateway."""
 

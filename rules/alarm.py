@@ -178,9 +178,12 @@ def _stand(alarm: Alarm, look: Look, terms: Terms) -> list[Transition]:
 
 
 def _judged(alarm: Alarm, look: Look) -> Alarm:
-    """``alarm`` with the severity and the suppression of ``look``; the same one where nothing changes."""
+    """``alarm`` with the severity and the suppression of ``look``; the same one where nothing changes.
+
+    Where it is over its suppression stays: that planned work ends with the outage is no reason to tell of it.
+    """
     severity = _severity(alarm, look)
-    suppressed = alarm.suppressed if look.suppressed is None else look.suppressed
+    suppressed = alarm.suppressed if look.suppressed is None or look.over else look.suppressed
     if severity is alarm.severity and suppressed is alarm.suppressed:
         return alarm
     return replace(alarm, severity=severity, suppressed=suppressed)

@@ -205,6 +205,13 @@ class QuietBook:
             del self._to_check[alarm_id]
         return [self._firing[alarm_id] for alarm_id in ids if alarm_id in self._firing]
 
+    def take_to_check(self, alarm_id: str) -> Alarm | None:
+        """The firing alarm of this id, if the answer for it may be another now; it need not be looked at again then."""
+        if alarm_id not in self._to_check:
+            return None
+        del self._to_check[alarm_id]
+        return self._firing.get(alarm_id)
+
     def _check(self, reason: str) -> None:
         self._to_check.update(self._quiet.get(reason, {}))
 

@@ -37,8 +37,6 @@ ALIVE_EVERY_MS = 10_000
 """Together with readings it is written down so often that core is alive …"""
 ALIVE_ALONE_MS = 60_000
 """… and so often where nothing else is to be written."""
-PAST_MS = 5 * 60_000
-"""What was over for longer when it came is news to nobody."""
 _LISTENING = "listening."
 _SETTLED_THROUGH = "settled.through_ms"
 _HURRY_MS = 20
@@ -71,6 +69,8 @@ class Judge:
         """Where the messages come from, so that one knows who could not be heard; ``None``: they are just there."""
         self.quieter = Quieter(QuietBook(rules.by_id) if quiet is None else quiet, self)
         self.parents = Parents(rules, self)
+        self.past_ms = 300_000
+        """What came and went at once, and is over for longer, is news to nobody; 0: everything is told."""
         self._bounds = bounds
         self._had_alarm = had_alarm
 
@@ -218,11 +218,12 @@ class Judge:
         So comes what a device has kept for hours and sends at once, and what waited in a broker. Fire and entrapment
         are told, however long ago. On a replay clock there is no other present than the input's.
         """
-        if isinstance(self.clock, ReplayClock):
+        if isinstance(self.clock, ReplayClock) or not self.past_ms:
             return news
+        over_before_ms = transaction.at_ms - self.past_ms
         fired = {one.alarm.alarm_id for one in news if one.operation is Operation.ALARM_FIRED}
         past = {one.alarm.alarm_id: one.alarm for one in news
-                if one.alarm.alarm_id in fired and _is_past(one.alarm, transaction.at_ms)}  # fmt: skip
+                if one.alarm.alarm_id in fired and _is_past(one.alarm, over_before_ms)}  # fmt: skip
         for alarm_id, ended in past.items():
             alarm = transaction.alarms[alarm_id] = replace(ended, quieted_by=PAST)
             transaction.forgotten.discard(alarm_id)
@@ -276,6 +277,7 @@ class Judge:
                 transaction.alarms[alarm.alarm_id] = alarm
                 transaction.forgotten.discard(alarm.alarm_id)
                 self.quieter.book.heard(alarm)
+                self.quieter.look_again(alarm.alarm_id, transaction)
                 self.parents.heard(alarm, transaction)
             elif transition.operation is Operation.ALARM_FIRED:
                 self._fired(alarm, transaction)
@@ -341,8 +343,8 @@ class Judge:
         self.parents.heard(alarm, transaction)
 
 
-def _is_past(alarm: Alarm, now_ms: int) -> bool:
-    over = alarm.resolved_at_ms is not None and now_ms - alarm.resolved_at_ms > PAST_MS
+def _is_past(alarm: Alarm, over_before_ms: int) -> bool:
+    over = alarm.resolved_at_ms is not None and alarm.resolved_at_ms < over_before_ms
     return over and not alarm.life_safety and not alarm.shadow
 
 

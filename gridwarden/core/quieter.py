@@ -68,6 +68,12 @@ class Quieter:
         for alarm in self.book.next_to_check(CHECKED_AT_ONCE):
             self._check(alarm, transaction)
 
+    def look_again(self, alarm_id: str, transaction: Transaction) -> None:
+        """At once at an alarm that changed, and not when there is time: else what is told would depend on that."""
+        alarm = self.book.take_to_check(alarm_id)
+        if alarm is not None:
+            self._check(alarm, transaction)
+
     def record(
         self, quieting: Quieting, operation: Operation, transaction: Transaction, actor: str | None = None
     ) -> None:

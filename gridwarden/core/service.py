@@ -127,6 +127,7 @@ class Core:
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
+        self._judge.past_ms = ingest.past_after_s * 1000
         await self._read_registry()
         self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
         loaded = Transaction(self._clock.now_ms())

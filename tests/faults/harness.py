@@ -102,6 +102,7 @@ class Instance:
         own = {
             "GRIDWARDEN_EMBEDDED__MQTT_PORT": "0",
             "GRIDWARDEN_EMBEDDED__STORE_BYTES": str(256 * 2**20),
+            "GRIDWARDEN_INGEST__PAST_AFTER_S": "0",  # workloads lie in the past, so as to be over soon
             "GRIDWARDEN_FAILPOINT": f"file:{self.armed}",
         }
         return inherited | own | self._environment

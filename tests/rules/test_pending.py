@@ -141,3 +141,12 @@ def test_a_severity_that_changes_is_told_and_an_alarm_may_begin_with_the_worst()
     levels = (LevelSeen(Severity.CRITICAL, False, True),)
     (fallen,) = step(fired.alarm, Look(True, False, 1, 1, True, severity=Severity.HIGH, levels=levels), Terms())
     assert (fallen.operation, fallen.alarm.severity) == ("alarm.severity", "high")
+
+
+def test_a_suppression_ends_while_the_alarm_stands_and_not_because_it_is_over() -> None:
+    (fired,) = step(INACTIVE, Look(True, False, 0, 0, suppressed=True), Terms())
+    assert fired.alarm.suppressed
+    (resolved,) = step(fired.alarm, Look(False, True, 1, 1, suppressed=False), Terms())
+    assert resolved.alarm.suppressed
+    (told,) = step(fired.alarm, Look(True, False, 1, 1, suppressed=False), Terms())
+    assert (told.operation, told.alarm.suppressed) == (None, False)

@@ -16,6 +16,8 @@ from gridwarden.core.quieter import CHECKED_AT_ONCE
 from gridwarden.errors import Refused
 from gridwarden.model import Alarm, AlarmState, Device, Operation
 from gridwarden.records.transaction import Transaction
+from rules.load import read_rules
+from rules.rule import RuleSet
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -356,3 +358,13 @@ def test_quieting_never_changes_an_alarms_own_life_and_hides_none_for_ever(
     assert len(fired) == len(set(fired))  # each is told once
     for site in (loud, quiet):
         site.close()
+
+
+def test_a_suppression_that_ends_is_told_with_the_reading_that_ends_it(make_site: Callable[..., Any]) -> None:
+    rule = {"id": "lift.out", "name": {"zh": "a", "en": "a"}, "source": "ours", "severity": "low", "category": "fault",
+            "when": "floor > 3", "suppressed_when": "occupied"}  # fmt: skip
+    site = make_site(rules=RuleSet(tuple(read_rules({"kind": "lift", "rules": [rule]}))))
+    readings = [({"floor": 4, "occupied": True}, ["alarm.quieted"]), ({"occupied": False}, ["alarm.fired"])]
+    for seq, (values, told) in enumerate(readings):
+        transaction = site.hear({"device": "LIFT-1", "seq": seq, "values": values})
+        assert [change.operation for change in transaction.changes] == told
