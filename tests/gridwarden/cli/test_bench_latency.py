@@ -26,7 +26,7 @@ def test_a_change_is_an_alarm_at_once(lane: object) -> None:
     values = {lane.field: True}  # type: ignore[attr-defined]
     fired = [rule for rule in rules if rule.when.evaluate(values, {}, {})]
     assert len(fired) == 1
-    assert (fired[0].holds.fire_ms, fired[0].holds.clear_ms, fired[0].latched) == (0, 0, False)
+    assert (fired[0].terms.fire_ms, fired[0].terms.clear_ms, fired[0].latched) == (0, 0, False)
 
 
 def test_the_changes_are_a_small_part() -> None:
