@@ -1,6 +1,7 @@
 """What is counted while the load is let on; a real broker takes the load."""
 
 import asyncio
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,7 +39,7 @@ async def test_the_load_goes_on_as_readings_are_taken(broker: EmbeddedBroker, mo
             return load.account.acknowledged
 
         load.allow(10)
-        while not load.account.acknowledged:  # its process is on its way
+        while not load.account.acknowledged:  # noqa: ASYNC110 - its process is on its way and tells in no other way
             await asyncio.sleep(0.01)
         kept = await bench_load.keep_up(
             load, taken, 0.5, {"broker": broker.pid or 0}, lambda done, _: notes.append(done)
