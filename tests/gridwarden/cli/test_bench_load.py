@@ -1,7 +1,6 @@
 """What is counted while the load is let on; a real broker takes the load."""
 
 import asyncio
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
