@@ -79,6 +79,9 @@ class History(Protocol):
     Readings of a gateway that is not entitled to the device are kept and counted, and never shown as the device's.
     """
 
+    step_bytes: int
+    """Blocks it likes to take in one step, as they lie in the records: a megabyte is about 30,000 readings."""
+
     def offset(self) -> int:
         """The last followed offset of records; 0 at the beginning."""
         ...

@@ -54,6 +54,9 @@ class DuckDBHistory:
         HistoryUnavailable: the files cannot be opened.
     """
 
+    step_bytes = 2 << 20
+    """About 60,000 readings, which append best (1.5 M rows/s and more) and take ~60 MB."""
+
     def __init__(
         self, directory: Path, *, memory_limit: str = "1GB", threads: int = 1, kinds: Mapping[str, Kind] = KINDS
     ) -> None:

@@ -19,8 +19,6 @@ from gridwarden.history import History, HistoryMismatch
 from gridwarden.model import Reading
 from gridwarden.records.block import CorruptBlock, StoredBlock, decode
 
-LIMIT_BYTES = 2 << 20
-"""Blocks taken in one step: about 60,000 readings, which append best (1.5 M rows/s and more) and take ~60 MB."""
 POLL_S = 5.0
 """Longest wait for a wake-up: one may be lost, and ``complete_until`` moves on while nothing arrives."""
 
@@ -154,7 +152,7 @@ class _Follower:
         stored = self._history.offset()
         now_ms = self._clock.now_ms()  # before the head is read, so that what commits in between is later
         head = self._source.head()
-        blocks = self._source.blocks(stored, LIMIT_BYTES)
+        blocks = self._source.blocks(stored, self._history.step_bytes)
         blocks, readings = _decoded(blocks)
         offset = blocks[-1].offset if blocks else stored
         drained = offset >= head or not blocks
