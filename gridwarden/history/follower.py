@@ -127,6 +127,10 @@ async def _whole(step: Callable[[], _T]) -> _T:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("history.failed_while_stopping", reason=str(error))
         raise
+    finally:
+        # It may hold an exception whose traceback holds this frame and all that the step had read: a cycle, which would
+        # stay until the next full collection. Measured while InfluxDB failed for minutes: 15 MB a minute.
+        del task
 
 
 class _Follower:

@@ -64,8 +64,7 @@ class InfluxHistory:
     """
 
     step_bytes = 256 << 10
-    """Two or three requests: a step that fails is held and made again, and an eighth of DuckDB's is enough for that
-    (measured while InfluxDB failed for ten minutes at 5,000 readings/s: with as much, core and web grew by 316 MB)."""
+    """Two or three requests: what a step that fails has to hold, read again for each try, is an eighth of DuckDB's."""
 
     def __init__(
         self, directory: Path, *, url: str, org: str, bucket: str, token: str, timeout_s: float = 10.0,

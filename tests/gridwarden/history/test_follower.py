@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from gridwarden.clock import ReplayClock
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.history import HistoryMismatch, HistoryUnavailable, follower
 from gridwarden.history.duckdb import DuckDBHistory
-from gridwarden.history.follower import StoredBlock, backoff, follow
+from gridwarden.history.follower import StoredBlock, _until_it_works, backoff, follow
 from gridwarden.model import Reading
 from gridwarden.records.block import CorruptBlock, encode
 
@@ -257,3 +260,27 @@ async def test_a_cancellation_waits_for_the_append_that_runs(history: Flaky, mon
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (history.offset(), passed) == (1, ["history.before", "history.after"])
+
+
+async def test_what_a_failed_step_had_read_is_let_go_at_once() -> None:
+    """Without a collection, which web has few of: each try holds thousands of readings."""
+
+    class Readings(list[bytes]):
+        """Something a weak reference can follow."""
+
+    held: list[weakref.ref[Readings]] = []
+
+    def step() -> int:
+        readings = Readings()
+        held.append(weakref.ref(readings))
+        if len(held) < 4:
+            raise HistoryUnavailable("down")
+        return len(readings)
+
+    gc.disable()
+    try:
+        with capture_logs():
+            assert await _until_it_works(step, lambda: repeat(0.0)) == 0
+        assert [one() for one in held] == [None] * 4
+    finally:
+        gc.enable()
