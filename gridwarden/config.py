@@ -28,7 +28,7 @@ from pydantic import (
 from gridwarden.errors import ConfigError
 
 PREFIX = "GRIDWARDEN_"
-NOT_KEYS = frozenset({"GRIDWARDEN_REAL_DATA", "GRIDWARDEN_FAILPOINT", "GRIDWARDEN_CONFIG", "GRIDWARDEN_PASSWORD",
+NOT_KEYS = frozenset({"GRIDWARDEN_REAL_DATA", "GRIDWARDEN_FAILPOINT", "GRIDWARDEN_FAULT_BOOK", "GRIDWARDEN_CONFIG", "GRIDWARDEN_PASSWORD",
                       "GRIDWARDEN_TEST_INFLUX_URL", "GRIDWARDEN_TEST_INFLUX_TOKEN", "GRIDWARDEN_TEST_INFLUX_ORG"})  # fmt: skip
 """Environment names that begin like ours and are no configuration."""
 

@@ -136,7 +136,17 @@ dead_letter = Table(
     Column("code", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("retried_at_ms", BigInteger),
+    Column("retry_outcome", String(32), nullable=False, server_default=""),
+    Column("key", String(32)),
+    Column("lane", String(16), nullable=False, server_default=""),
+    Column("gateway", String(128), nullable=False, server_default=""),
+    Column("count", Integer, nullable=False, server_default="1"),
+    Column("last_received_at_ms", BigInteger),
+    Index("dead_letter_by_key", "key", unique=True),
+    Index("dead_letter_by_gateway", "gateway", "dead_letter_id"),
 )
+"""``key`` tells the same bytes with the same fault on the same topic: they are kept once and counted."""
 
 quarantine = Table(
     "quarantine",
@@ -147,6 +157,9 @@ quarantine = Table(
     Column("gateway", String(128), nullable=False),
     Column("device_id", String(128), nullable=False),
     Column("body", JSON, nullable=False),
+    Column("retried_at_ms", BigInteger),
+    Column("retry_outcome", String(32), nullable=False, server_default=""),
+    Index("quarantine_by_device", "device_id", "quarantine_id"),
 )
 """A list for people; the readings themselves lie in the blocks, marked as not entitled."""
 
@@ -166,12 +179,13 @@ ledger = Table(
     metadata,
     Column("broker", String(32), primary_key=True),
     Column("lane", String(16), primary_key=True),
-    Column("stored", BigInteger, nullable=False),
-    Column("duplicate", BigInteger, nullable=False),
-    Column("dead_lettered", BigInteger, nullable=False),
-    Column("quarantined", BigInteger, nullable=False),
-    Column("unchecked", BigInteger, nullable=False),
-    Column("redelivered", BigInteger, nullable=False),
+    Column("gateway", String(128), primary_key=True, server_default=""),
+    Column("stored", BigInteger, nullable=False, server_default="0"),
+    Column("duplicate", BigInteger, nullable=False, server_default="0"),
+    Column("dead_lettered", BigInteger, nullable=False, server_default="0"),
+    Column("quarantined", BigInteger, nullable=False, server_default="0"),
+    Column("unchecked", BigInteger, nullable=False, server_default="0"),
+    Column("redelivered", BigInteger, nullable=False, server_default="0"),
     Column("received", BigInteger, nullable=False, server_default="0"),
 )
 """``received`` is counted where payloads are decoded, the others where it is decided what becomes of a reading."""

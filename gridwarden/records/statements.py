@@ -28,7 +28,7 @@ def overwrite(table: Table) -> Insert:
 def _add_to_ledger() -> Insert:
     statement = upsert(schema.ledger)
     sums = {name: schema.ledger.c[name] + statement.excluded[name] for name in LEDGER_COLUMNS}
-    return statement.on_conflict_do_update(index_elements=["broker", "lane"], set_=sums)
+    return statement.on_conflict_do_update(index_elements=["broker", "lane", "gateway"], set_=sums)
 
 
 def _count_unregistered() -> Insert:

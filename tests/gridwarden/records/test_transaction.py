@@ -11,7 +11,7 @@ from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
 
 def test_the_ledger_s_columns_are_the_tally_s_fields_in_order() -> None:
     assert tuple(field.name for field in fields(Tally)) == LEDGER_COLUMNS
-    assert {column.name for column in ledger.columns} == {"broker", "lane", *LEDGER_COLUMNS}
+    assert {column.name for column in ledger.columns} == {"broker", "lane", "gateway", *LEDGER_COLUMNS}
 
 
 def test_tallies_add_up_and_what_was_received_is_a_count_of_its_own() -> None:
