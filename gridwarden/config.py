@@ -82,6 +82,15 @@ class Embedded(_Section):
     """Disk the broker may take; what waits for us is bounded at three quarters of it."""
     messages_per_topic: int = Field(1_000_000, ge=1000)
     max_payload_bytes: int = Field(2**20, ge=1024, le=8 * 2**20)
+    sync_s: float = Field(1.0, ge=0, le=120)
+    """How often what gateways were told is safe is forced to the disk: so much a power loss may cost. 0: always."""
+
+    @field_validator("sync_s")
+    @classmethod
+    def _whole_ms(cls, sync_s: float) -> float:
+        if 0 < sync_s < 0.01:  # noqa: PLR2004
+            raise ValueError("at least 0.01, or 0 for always")
+        return sync_s
 
 
 class Tls(_Section):

@@ -33,8 +33,13 @@ class Ports:
     monitor: int
 
 
-def render(ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, credentials: Credentials) -> str:
-    """The whole file. It holds passwords: keep it readable by its owner alone."""
+def render(
+    ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, credentials: Credentials, sync_s: float = 1.0
+) -> str:
+    """The whole file. It holds passwords: keep it readable by its owner alone.
+
+    ``sync_s``: how often what is acknowledged is forced to the disk; 0: before each acknowledgement.
+    """
     users = [_user(SUPERVISOR, credentials.supervisor, "STANDARD"),
              _user(INGESTER, credentials.ingester, "MQTT", publish={"deny": [">"]},
                    subscribe={"allow": [*FILTERS, "$MQTT.sub.>"]}),
@@ -42,6 +47,7 @@ def render(ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, 
                    subscribe={"deny": [">"]}),
              *(_gateway(name, password) for name, password in sorted(credentials.gateways.items()))]  # fmt: skip
     mqtt = _quoted(f"{_bracketed(ports.host)}:{ports.mqtt}")
+    store_at = f"store_dir: {_quoted(str(store))}"
     waits = f'ack_wait: "{ACK_WAIT_S}s", downgrade_qos2_subscribe: true'
     lines = [
         "server_name: gridwarden",
@@ -50,13 +56,17 @@ def render(ports: Ports, store: Path, store_bytes: int, max_payload_bytes: int, 
         f"max_payload: {max_payload_bytes}",
         "max_connections: 5000",
         # sync_interval: by default two minutes of what was acknowledged are lost with the power.
-        f'jetstream {{ store_dir: {_quoted(str(store))}, max_file: {store_bytes}, max_mem: 67108864, sync_interval: "1s" }}',
+        f"jetstream {{ {store_at}, max_file: {store_bytes}, max_mem: 67108864, sync_interval: {_sync(sync_s)} }}",
         f"mqtt {{ listen: {mqtt}, max_ack_pending: {MAX_ACK_PENDING}, {waits} }}",
         "authorization { timeout: 10, users: [",
         *users,
         "] }",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sync(sync_s: float) -> str:
+    return _quoted(f"{round(sync_s * 1000)}ms" if sync_s else "always")
 
 
 def _gateway(name: str, password: str) -> str:

@@ -161,8 +161,9 @@ class EmbeddedBroker:
         self._credentials = credentials.load(self._directory)
         settings = self._settings
         text = config_file.render(
-            self._ports, self._directory / "js", store_bytes, settings.max_payload_bytes, self._credentials
-        )
+            self._ports, self._directory / "js", store_bytes, settings.max_payload_bytes, self._credentials,
+            settings.sync_s,
+        )  # fmt: skip
         credentials.write_private(self._config, text)
 
     async def _start(self) -> None:

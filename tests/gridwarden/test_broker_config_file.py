@@ -21,7 +21,7 @@ def test_only_the_mqtt_port_may_leave_the_machine() -> None:
 def test_what_protects_acknowledged_messages_is_set() -> None:
     text = rendered()
 
-    assert 'sync_interval: "1s"' in text
+    assert 'sync_interval: "1000ms"' in text
     assert f"max_file: {2**30}," in text
     assert 'ack_wait: "2s"' in text
     assert "max_ack_pending: 20000" in text

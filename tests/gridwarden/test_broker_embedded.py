@@ -95,6 +95,18 @@ async def test_it_does_not_start_without_its_bound(tmp_path: Path, monkeypatch: 
     assert broker.pid is None
 
 
+@pytest.mark.parametrize(("sync_s", "wanted"), [(1.0, (10**9, None)), (0.25, (25 * 10**7, None)), (0.0, (None, True))])
+async def test_how_much_a_power_loss_may_cost_is_set(
+    tmp_path: Path, sync_s: float, wanted: tuple[int | None, bool | None]
+) -> None:
+    async with EmbeddedBroker(SETTINGS.model_copy(update={"sync_s": sync_s}), tmp_path) as broker:
+        told = await broker.store()
+        assert told is not None
+        config = told["config"]
+        interval = None if config.get("sync_always") else config["sync_interval"]
+        assert (interval, config.get("sync_always")) == wanted
+
+
 async def test_its_disk_may_be_made_smaller_and_larger(tmp_path: Path) -> None:
     for mebibytes in (1024, 64, 2048):
         settings = SETTINGS.model_copy(update={"store_bytes": mebibytes * 2**20})
