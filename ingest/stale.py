@@ -17,6 +17,7 @@ import structlog
 
 from gridwarden.config import Broker
 from gridwarden.errors import ConfigError
+from gridwarden.files import replace_durably
 from ingest.mqtt import client_ids
 from ingest.transport import tls_context
 
@@ -46,9 +47,7 @@ async def forget_stale(file: Path, brokers: Sequence[Broker]) -> list[str]:
             else:
                 kept.append(one)
         known[broker.name] = [*used, *kept]
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(known, indent=1), "utf-8")
-    fresh.replace(file)
+    replace_durably(file, json.dumps(known, indent=1).encode())
     return ended
 
 

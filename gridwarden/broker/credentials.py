@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gridwarden.errors import ConfigError, NotFound
+from gridwarden.files import replace_durably
 
 FILE = "secrets.json"
 SUPERVISOR = "supervisor"
@@ -133,14 +133,7 @@ def _save(directory: Path, known: Credentials) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Replace ``path`` as a whole by ``text``, readable by us alone from its first byte on."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    fresh.replace(path)
+    replace_durably(path, text.encode())
 
 
 def private_directory(directory: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from gridwarden.files import replace_durably
 from gridwarden.history import HistoryMismatch, HistoryUnavailable
 
 BOOKS = "influx.json"
@@ -61,19 +62,10 @@ class Books:
         if page == self.page:
             return
         try:
-            self._write(page)
+            replace_durably(self._directory / BOOKS, json.dumps(asdict(page)).encode())
         except OSError as error:
             raise HistoryUnavailable(f"{self._directory / BOOKS}: {error.strerror}") from error
         self.page = page
-
-    def _write(self, page: Page) -> None:
-        part = self._directory / f"{BOOKS}.tmp"
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(asdict(page), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._directory / BOOKS)
-        _sync_directory(self._directory)
 
     def set_aside(self, points: Sequence[Rejected]) -> None:
         """Keep refused points, durably. After a crash a point may stand there twice."""
@@ -101,11 +93,3 @@ def _read(path: Path, target: str) -> Page:
         msg = f"it is about {page.target}, not {target}: name the bucket it was, or move the file away to follow anew"
         raise HistoryMismatch(msg, path=path)
     return page
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,12 +6,11 @@ It is no part of the registry: nothing is decided by it, a browser only draws it
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from gridwarden.errors import ConfigError
+from gridwarden.files import replace_durably
 from gridwarden.office.coordinates import Crs
 from gridwarden.office.geometry import LINES, OUTLINES, checked
 from gridwarden.office.importing import ImportReport, Progress
@@ -104,23 +103,4 @@ def _keep(path: Path, content: bytes, report: ImportReport) -> None:
     else:
         report.changed = report.rows
     if not report.dry_run:
-        _replace(path, content)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        replace_durably(path, content)

@@ -75,7 +75,8 @@ def _read_alarms(connection: sqlite3.Connection, found: defaultdict[str, Evidenc
     for row in connection.execute("SELECT * FROM alarm ORDER BY alarm_id"):
         evidence = found[_tag(row["device_id"])]
         evidence.alarms[row["alarm_id"]] = {name: row[name] for name in ALARM_COLUMNS}
-        keys[row["event_id"]]["alarms"].append(row["alarm_id"])
+        if row["event_id"] is not None:  # else it is pending: where readings are missing it may stay so
+            keys[row["event_id"]]["alarms"].append(row["alarm_id"])
     for event in keys.values():
         # Which of several alarms opened the event depends on which came first; the event of a single one does not.
         if len(event["alarms"]) > 1:

@@ -26,7 +26,7 @@ def test_books_from_before_there_were_sums_can_be_read(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_stored_is_not_turned(tmp_path: Path) -> None:
     kept = Books(tmp_path, "a")
-    (tmp_path / f"{books.BOOKS}.tmp").mkdir()  # in the way
+    (tmp_path / books.BOOKS).mkdir()  # in the way
     with pytest.raises(HistoryUnavailable):
         kept.turn(offset=3)
     assert kept.page.offset == 0
