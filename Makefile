@@ -75,8 +75,16 @@ test: setup ## all tests (ARGS="-k lift" for some)
 	$(PYTEST) $(WORKERS) $(ARGS) || failed=$$?; \
 	exit $$failed
 
-faults: setup ## the fault tests in their long form
-	@$(PYTEST) -m "long or not long" tests/faults $(ARGS)
+# Every run is entered in the book, whether it went well or not; a test that fails stops no other.
+BOOK ?= .setup/fault-book.jsonl
+REPORT ?= docs/guide/fault-report.md
+
+faults: setup ## the fault tests in their long form, and the report on them (RESUME=1 goes on where it stopped)
+	@mkdir -p .setup; failed=0; $(if $(RESUME),,if [ -e $(BOOK) ]; then mv $(BOOK) $(BOOK).old; fi;) \
+	GRIDWARDEN_FAULT_BOOK=$(abspath $(BOOK)) $(PYTEST) -m "long or not long" -n 2 --dist loadfile \
+		tests/faults $(if $(RESUME),--resume) $(ARGS) || failed=$$?; \
+	$(BIN)/python -m tests.faults.report $(BOOK) > $(REPORT) || failed=$$?; \
+	exit $$failed
 
 bench: setup ## measure on this machine
 	@for program in tests/bench/*_bench.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS); done

@@ -18,7 +18,8 @@ import pytest
 from gridwarden.broker import EmbeddedBroker
 from gridwarden.config import Broker, Embedded
 
-pytest.register_assert_rewrite("tests.faults.harness", "tests.faults.evidence")
+pytest_plugins = ["pytester"]
+pytest.register_assert_rewrite(*(f"tests.faults.{name}" for name in ("harness", "evidence", "lanes")))
 DEADLINE_S = 20.0
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]

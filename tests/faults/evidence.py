@@ -39,6 +39,8 @@ class Evidence:
     alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By incident key; ``alarms`` are the ids of those in it."""
+    rows_of: Counter[str] = field(default_factory=Counter)
+    """By incident key, how many events there are of it; one, if all is well."""
     journal: dict[int, tuple[str, str]] = field(default_factory=dict)
     """Number to operation and alarm."""
 
@@ -65,13 +67,14 @@ def records(data: Path) -> dict[str, Evidence]:
 
 
 def _read_alarms(connection: sqlite3.Connection, found: defaultdict[str, Evidence]) -> None:
+    keys: dict[str, dict[str, Any]] = {}
     for row in connection.execute("SELECT * FROM grid_event"):
         event = {name: row[name] for name in ("category", "severity", "state", "area", "kind", "unverified",
                                               "alarm_count", "firing_count", "unacknowledged_count")}  # fmt: skip
         evidence = found[_tag(row["device_id"])]
-        assert row["incident_key"] not in evidence.events, f"two events of one incident: {row['incident_key']}"
-        evidence.events[row["incident_key"]] = event | {"alarms": [], "event_id": row["event_id"]}
-    keys = {event["event_id"]: event for one in found.values() for event in one.events.values()}
+        evidence.rows_of[row["incident_key"]] += 1
+        keys[row["event_id"]] = event | {"alarms": [], "event_id": row["event_id"]}
+        evidence.events.setdefault(row["incident_key"], keys[row["event_id"]])
     for row in connection.execute("SELECT * FROM alarm ORDER BY alarm_id"):
         evidence = found[_tag(row["device_id"])]
         evidence.alarms[row["alarm_id"]] = {name: row[name] for name in ALARM_COLUMNS}
@@ -140,6 +143,7 @@ def check_history(workload: Workload, rows: Counter[tuple[str, int, int, bool]])
 def check_truth(workload: Workload, evidence: Evidence) -> None:
     """The alarms are those of the script, each once; each is in exactly one event and was told once."""
     alarms = evidence.alarms.values()
+    assert evidence.rows_of == dict.fromkeys(workload.incidents, 1)
     told = {Truth(one["rule_id"], one["scope"], one["pending_at_ms"], one["fired_at_ms"], one["cleared_at_ms"],
                   one["resolved_at_ms"], bool(one["unverified"])) for one in alarms}  # fmt: skip
     wanted = set(workload.truths)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,13 @@ async def until(what: str, condition: Callable[[], Any], deadline_s: float = DEA
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
         await asyncio.sleep(POLL_S)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Instance:

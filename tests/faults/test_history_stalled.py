@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from gridwarden.cli import bench_latency
+from gridwarden.cli.bench_load import LoadProcess, loading
 from simulators.load import Plan, gateway_id, lift_id, topic_of
-from simulators.raw_mqtt import connected, publish_packet
+from simulators.raw_mqtt import Connection, connected, publish_packet
+from tests.faults.book import Run, entering
 from tests.faults.failing_influxdb import WAYS
-from tests.faults.harness import Instance, until
+from tests.faults.harness import Instance, free_port, until
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
@@ -38,12 +42,6 @@ DRAIN_S = 600.0
 forms = pytest.mark.parametrize(
     ("rate", "seconds"), [(2_000, 12.0), pytest.param(5_000, 600.0, marks=pytest.mark.long)], ids=["short", "long"]
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_lifts(path: Path) -> None:
@@ -96,6 +94,63 @@ class Seen:
         assert self.ledger["stored"] == self.ledger["received"] > rate
 
 
+@dataclass
+class Published:
+    """What the publishers of a measurement were told is safe, known when it is over."""
+
+    loads: list[LoadProcess] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> int:
+        """Readings with a PUBACK."""
+        return sum(one.account.acknowledged for one in self.loads) + sum(one.acknowledged for one in self.connections)
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Published:
+    """Listens to the publishers that ``gridwarden bench`` starts."""
+    heard = Published()
+
+    @asynccontextmanager
+    async def load(plan: Plan) -> AsyncIterator[LoadProcess]:
+        async with loading(plan) as started:
+            heard.loads.append(started)
+            yield started
+
+    @asynccontextmanager
+    async def connection(*where: Any) -> AsyncIterator[Connection]:
+        async with connected(*where) as made:
+            heard.connections.append(made)
+            yield made
+
+    monkeypatch.setattr(bench_latency, "loading", load)
+    monkeypatch.setattr(bench_latency, "connected", connection)
+    return heard
+
+
+def toll(fault: str, published: Published, seen: Seen, data: Path, rows: tuple[int, int]) -> Run:
+    """The run as it goes into the book; ``rows`` are those of the history, all and different ones."""
+    every, different = rows
+    lifts = sum(min(lane.lifts, seen.delays[lane.leaf]["changes"]) for lane in bench_latency.LANES)
+    with closing(sqlite3.connect(f"file:{data / 'records.db'}?mode=ro", uri=True)) as connection:
+        events = Counter(key for (key,) in connection.execute("SELECT incident_key FROM grid_event"))
+    missing = min(different, seen.ledger["stored"])
+    return Run(
+        fault, published.acknowledged, max(0, published.acknowledged - missing), every - different,
+        lifts, max(0, lifts - len(events)) + sum(one["missing"] for one in seen.delays.values()),
+        events.total() - len(events),
+    )  # fmt: skip
+
+
+def rows_of_duckdb(data: Path) -> tuple[int, int]:
+    """Rows of the history, all and different ones. Nothing may have it open."""
+    with duckdb.connect(str(data / "history" / "history.duckdb"), read_only=True) as connection:
+        query = "SELECT count(*), count(DISTINCT (device_key, occurred_at, seq)) FROM hot_lift"
+        (counts,) = connection.execute(query).fetchall()
+    return int(counts[0]), int(counts[1])
+
+
 Stall = AbstractContextManager[Callable[[], Any]]
 """Within it the history stands still; what it gives is true as soon as it does."""
 
@@ -132,16 +187,20 @@ def instance_of(folder: Path, port: int, **environment: str) -> Instance:
 
 @forms
 async def test_alarms_go_on_and_the_history_catches_up_in_order(
-    rate: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rate: int, seconds: float, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_latency, "READINGS_PER_S", rate)
     port = free_port()
     instance = instance_of(tmp_path / "instance", port)
-    async with instance.running():
-        seen = await stalled(
-            instance, port, tmp_path, seconds, lambda: instance.failpoint("history.before", 3, tmp_path / "points")
-        )
-    seen.check(rate, seconds)
+    with entering(f"DuckDB stands still at {rate:,} readings/s") as draft:
+        async with instance.running():
+            seen = await stalled(
+                instance, port, tmp_path, seconds, lambda: instance.failpoint("history.before", 3, tmp_path / "points")
+            )
+        draft.run = toll(draft.run.fault, published, seen, instance.data, rows_of_duckdb(instance.data))
+        assert draft.run.kept
+        assert draft.run.acknowledged == seen.ledger["stored"]
+        seen.check(rate, seconds)
 
 
 # --- InfluxDB -------------------------------------------------------------------------------------------------------
@@ -190,8 +249,9 @@ def settings(influxdb: FailingInfluxDB) -> dict[str, str]:
 
 @forms
 async def test_the_same_with_an_influxdb_that_fails_in_every_way(
-    rate: int, seconds: float, influxdb: FailingInfluxDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    rate: int, seconds: float, influxdb: FailingInfluxDB, published: Published, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(bench_latency, "READINGS_PER_S", rate)
     port = free_port()
     settings = {
@@ -204,10 +264,19 @@ async def test_the_same_with_an_influxdb_that_fails_in_every_way(
     }
     told = {f"GRIDWARDEN_HISTORY__{name.upper()}": value for name, value in settings.items()}
     instance = instance_of(tmp_path / "instance", port, **told)
-    async with instance.running():
-        await until("something was followed", lambda: followed(instance))
-        seen = await stalled(instance, port, tmp_path, seconds, influxdb.failing)
-    account = influxdb.tell("account")
+    with entering(f"InfluxDB fails in every way at {rate:,} readings/s") as draft:
+        async with instance.running():
+            await until("something was followed", lambda: followed(instance))
+            seen = await stalled(instance, port, tmp_path, seconds, influxdb.failing)
+        account = influxdb.tell("account")
+        # A point that is written again takes the place of the first: there is one of each.
+        draft.run = toll(draft.run.fault, published, seen, instance.data, (account["points"], account["points"]))
+        check_account(account, seen, rate, seconds)
+        assert draft.run.kept
+        assert draft.run.acknowledged == seen.ledger["stored"]
+
+
+def check_account(account: dict[str, Any], seen: Seen, rate: int, seconds: float) -> None:
     print(f"\n{account}")  # noqa: T201 - as above
     seen.check(rate, seconds)
     assert seen.histories == {"unavailable"}

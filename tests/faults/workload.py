@@ -77,6 +77,15 @@ OVER = {"leak": False, "tilt_deg": 2.0, "pit_flood": False, "tamper": False, "ba
         "entrapment": False, "motion": "running", "occupied": False}  # fmt: skip
 
 
+CATEGORIES = {
+    "smoke.removed": "tamper", "lift.tamper": "tamper", "hydrant.tilt": "tamper",
+    "lift.pit_flood": "water", "hydrant.low_pressure": "water", "hydrant.very_low_pressure": "water",
+    "hydrant.leak": "water", "hydrant.freeze": "water", "hydrant.cap_open": "usage", "smoke.fault": "fault", "smoke.fire": "fire",
+    "lift.entrapment": "rescue", "lift.entrapment_inferred": "rescue",
+}  # fmt: skip
+"""What an alarm of a rule is a case of; of all others maintenance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """One alarm that must be there, and no other."""
@@ -118,6 +127,8 @@ class Workload:
         """Readings published twice on purpose."""
         self.rounds = [list(self._round(number)) for number in range(ROUNDS)]
         self.truths = list(self._truths())
+        self.incidents = {self._incident(truth) for truth in self.truths}
+        """The incident key of each grid event that there must be."""
         self.repeats = f"{tag}.stranger-0"
         """It repeats its alarm on the alarm lane, which never waits for the right order: after a redelivery its alarm
         may have begun with a later one of its readings."""
@@ -233,6 +244,16 @@ class Workload:
         yield Truth("smoke.fire", f"{self.tag}.stranger-0", fired, fired, None, None, unverified=True)
         claimed, scope = self.at_ms(4, 500), f"{FOREIGN}{self.rogue}/{self.device('smoke', 9)}"
         yield Truth("smoke.fire", scope, claimed, claimed, None, None, unverified=True)
+
+    def _incident(self, truth: Truth) -> str:
+        """Where an alarm belongs: with its device's others, its building's fire, or with what nobody can vouch for."""
+        if truth.unverified:
+            return f"fire/unverified:{self.rogue}"
+        if truth.scope.startswith("building:"):
+            return f"fire/{truth.rule_id}/{truth.scope}"
+        if truth.rule_id == "smoke.fire" and truth.scope in {self.device("smoke", number) for number in (0, 1)}:
+            return f"fire/building:{self.tag}-tower"
+        return f"{CATEGORIES.get(truth.rule_id, 'maintenance')}/device:{truth.scope}"
 
 
 def _sent(topic: str, body: Any, bodies: list[Values]) -> Sent:
