@@ -12,12 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api import wire
 from api.auth import Asker, needs, scraper
-from api.paging import NUMBER_MAX, Limit
+from api.gateways import ledger_by
+from api.paging import NUMBER_MAX, After, Limit
 from api.services import Given, Services
 from gridwarden.access import Action, scopes
 from gridwarden.areas import within
 from gridwarden.clock import rfc3339
 from gridwarden.errors import CoreUnavailable, Unavailable
+from gridwarden.records.lines import By
 
 router = APIRouter(tags=["platform"])
 health = APIRouter(tags=["health"])
@@ -26,8 +28,13 @@ Before = Annotated[int | None, Query(ge=1, le=NUMBER_MAX)]
 
 
 @router.get("/ledger", dependencies=[needs(Action.SEE_PLATFORM)])
-async def ledger(services: Given) -> dict[str, Any]:
-    """What became of everything that was received, live from core; as last stored when core is down."""
+async def ledger(services: Given, by: By | None = None, after: After = None, limit: Limit = 100) -> dict[str, Any]:
+    """What became of everything that was received, live from core; as last stored when core is down.
+
+    With ``by`` the lines it consists of instead, as committed, a page of them.
+    """
+    if by is not None:
+        return await run_in_threadpool(ledger_by, services, by, after, limit)
     return await ledger_of(services)
 
 

@@ -44,6 +44,8 @@ class Intake:
     dead_letters: list[DeadLetter]
     received: int
     """Readings it was meant to be, counted in its body: what the ledger holds the other two against."""
+    gateway: str = ""
+    """Who sent it, as the topic says; ``""`` where it does not."""
 
 
 def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Clock, bounds: Bounds) -> Intake:
@@ -56,12 +58,12 @@ def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Cl
     decoded = decode_native(message.payload, bounds.max_payload_bytes)
     readings = [_reading(sent, gateway, message, devices, clock, bounds) for sent in decoded.readings]
     if not decoded.rejected:
-        return Intake(readings, [], decoded.received)
+        return Intake(readings, [], decoded.received, gateway)
     letters = [
         DeadLetter(message.received_at_ms, broker, message.topic, rejected.code, rejected.detail, rejected.payload)
         for rejected in decoded.rejected
     ]
-    return Intake(readings, letters, decoded.received)
+    return Intake(readings, letters, decoded.received, gateway)
 
 
 def _reading(

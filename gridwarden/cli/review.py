@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -13,6 +14,7 @@ from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, busy, in
 from gridwarden.clock import parse_rfc3339
 from gridwarden.core.rule_tests import run as run_tests
 from gridwarden.errors import NotFound
+from gridwarden.records.lines import By
 from rules import report as reports
 from rules.load import PACKS
 
@@ -26,6 +28,7 @@ LEDGER_PARTS = {
     "in_flight": "being worked on",
 }
 """Where a received reading can be, and what that means."""
+LINE_PARTS = ("received", "stored", "duplicate", "dead_lettered", "quarantined", "redelivered")
 
 
 @rules.callback()
@@ -71,9 +74,17 @@ def test(
             raise typer.Exit(1)
 
 
-def ledger(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+def ledger(
+    by: Annotated[By | None, typer.Option(help="The lines it consists of, as committed.", show_default=False)] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """What became of every reading that was received; exit 1 when the sum is not right."""
     with told():
+        if by:
+            _ledger_by(by, config, data, as_json=as_json)
+            return
         found = asyncio.run(_get(config, data, "/ledger"))
         if as_json:
             print_json(found)
@@ -81,6 +92,28 @@ def ledger(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
             _show_ledger(found)
         if not found["balanced"]:
             raise typer.Exit(1)
+
+
+def _ledger_by(by: By, config: Path | None, data: Path | None, *, as_json: bool) -> None:
+    lines = asyncio.run(_pages(config, data, f"/ledger?by={by}", "lines"))
+    if as_json:
+        print_json({"by": by, "lines": lines})
+    else:
+        _show_lines(by, lines)
+    if not all(line["balanced"] for line in lines):
+        raise typer.Exit(1)
+
+
+def _show_lines(by: By, lines: list[dict[str, Any]]) -> None:
+    names = [column.name for column in by.columns]
+    heads = [*names, *(part.replace("_", "-") for part in LINE_PARTS)]
+    rows = [[*(line[name] or "-" for name in names), *(f"{line[part]:,}" for part in LINE_PARTS)] for line in lines]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row, is_right in zip([heads, *rows], [True, *(line["balanced"] for line in lines)], strict=True):
+        keys, counts = row[: len(names)], row[len(names) :]
+        cells = [cell.ljust(width) for cell, width in zip(keys, widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(counts, widths[len(names) :], strict=True)]
+        out.print("  ".join(cells) + ("" if is_right else "  THE SUM IS NOT RIGHT"), markup=False, soft_wrap=True)
 
 
 def _show_ledger(found: dict[str, Any]) -> None:
@@ -134,6 +167,19 @@ def show_dead_letter(
             out.print(f"{name:<12} {letter[name]}", markup=False, soft_wrap=True)
         payload = bytes.fromhex(letter["payload_hex"])
         out.print(payload.decode("utf-8", "backslashreplace"), markup=False, soft_wrap=True)
+
+
+async def _pages(config: Path | None, data: Path | None, path: str, name: str) -> list[Any]:
+    """All items of a list that comes in pages."""
+    found: list[Any] = []
+    async with api(installation(config, data), existing=True) as to:
+        after = ""
+        while True:
+            page = await to.call("GET", f"{path}&limit=1000{after}")
+            found += page[name]
+            if page["next"] is None:
+                return found
+            after = f"&after={quote(page['next'], safe='')}"
 
 
 async def _get(config: Path | None, data: Path | None, path: str) -> Any:

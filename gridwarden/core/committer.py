@@ -170,9 +170,3 @@ def _acknowledge(transaction: Transaction) -> None:
     for _, messages in groupby(by_session, key=lambda message: id(message.session)):
         group = list(messages)
         group[0].session.acknowledge(group)
-
-
-def add_up(totals: dict[tuple[str, str], Tally], transaction: Transaction) -> None:
-    """Add what a committed transaction counted to the totals."""
-    for key, tally in transaction.tallies.items():
-        totals.setdefault(key, Tally()).add(tally)

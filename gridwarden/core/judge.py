@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock
+from gridwarden.core.ledger import Gateways
 from gridwarden.core.parents import Parents
 from gridwarden.core.quieter import Quieter
 from gridwarden.core.rulebook import announce
@@ -73,6 +74,7 @@ class Judge:
         """What came and went at once, and is over for longer, is news to nobody; 0: everything is told."""
         self._bounds = bounds
         self._had_alarm = had_alarm
+        self.gateways = Gateways()
 
     def restore(self, alarms: Iterable[Alarm], remembered: Mapping[str, str]) -> None:
         """Go on with the alarms of the records, and with what was to be remembered."""
@@ -118,8 +120,10 @@ class Judge:
         for message in messages:
             session = message.session
             taking = intake.read(message, session.broker, self.devices, self.clock, self._bounds)
-            tally = transaction.tally(session.broker, session.lane)
+            gateway = self.gateways.name(session.broker, taking.gateway)
+            tally = transaction.tally(session.broker, session.lane, gateway)
             tally.received += taking.received
+            tally.last_received_at_ms = message.received_at_ms
             taken += [(reading, tally) for reading in taking.readings]
             for reading in taking.readings[-1:]:
                 self.listener.ourselves.came(reading.gateway, session.broker, reading.received_at_ms)

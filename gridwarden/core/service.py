@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock, Steps, SystemClock
 from gridwarden.config import Broker, Config
-from gridwarden.core.committer import Committer, add_up
+from gridwarden.core.committer import Committer
 from gridwarden.core.judge import Judge
+from gridwarden.core.ledger import Totals
 from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
 from gridwarden.core.rulebook import announce_start
@@ -25,7 +25,7 @@ from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.snapshot import Registry, read_registry
-from gridwarden.records.transaction import Tally, Transaction
+from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
@@ -72,7 +72,7 @@ class Core:
         self._steps = Steps()
         self._offset = 0
         self._trimmed = 0
-        self._totals: dict[tuple[str, str], Tally] = {}
+        self._totals = Totals()
         self._followed: dict[str, int] = dict.fromkeys(FOLLOWERS, 0)
         self._registry = Registry()
         self._spool_bytes = 0
@@ -108,7 +108,7 @@ class Core:
         start: Start = await self._committer.read(self._writer.start)
         self._offset = start.offset
         self._trimmed = start.trimmed
-        self._totals = start.ledger
+        self._totals = Totals(start.ledger)
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
         windows = Windows()
@@ -127,6 +127,7 @@ class Core:
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
+        self._judge.gateways.restore(start.ledger)
         self._judge.past_ms = ingest.past_after_s * 1000
         await self._read_registry()
         self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
@@ -234,7 +235,7 @@ class Core:
     def _committed(self, transaction: Transaction, committed: Committed) -> None:
         self._offset = committed.offset
         self._trimmed = max(self._trimmed, committed.trimmed)
-        add_up(self._totals, transaction)
+        self._totals.add(transaction)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
@@ -286,19 +287,15 @@ class Core:
 
     def status(self) -> dict[str, Any]:
         """The ledger and the state of the intake, live."""
-        lanes = [
-            {"broker": broker, "lane": lane, **asdict(tally)} for (broker, lane), tally in sorted(self._totals.items())
-        ]
-        total, in_flight = Tally(), self._committer.in_flight()
-        for tally in self._totals.values():
-            total.add(tally)
+        total, in_flight = self._totals.total(), self._committer.in_flight()
         return {
-            **asdict(total),
+            **total.counts(),
             "received": total.received + in_flight.received,
             "in_flight": in_flight.received,
             "redelivered": total.redelivered + in_flight.redelivered + self._sources.uncounted(),
             "waiting_messages": self._sources.waiting(),
-            "lanes": lanes,
+            "lanes": self._totals.lanes(),
+            "ledger_imbalance": self._totals.imbalance,
             "sessions": self._sources.status(),
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
             "records": "failing" if self._committer.failing else "ok",

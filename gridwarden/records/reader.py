@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from gridwarden.errors import NotFound, RecordsUnavailable
 from gridwarden.model import Alarm, GridEvent
 from gridwarden.quieting import Quieting
-from gridwarden.records import rows, schema
+from gridwarden.records import lines, rows, schema
 from gridwarden.records.block import StoredBlock
 from gridwarden.records.database import connect, epoch
+from gridwarden.records.lines import By
 from gridwarden.records.transaction import LEDGER_COLUMNS, RuleText, Tally
 
 PAGE_LIMIT = 1_000
@@ -281,7 +282,34 @@ class Reader:
         total = Tally()
         for row in found:
             total.add(Tally(*(getattr(row, name) for name in LEDGER_COLUMNS)))
-        return {**asdict(total), "in_flight": 0}
+        return {**total.counts(), "in_flight": 0}
+
+    def ledger_lines(self, by: By, after: Sequence[str] = (), limit: int = 100) -> list[dict[str, Any]]:
+        """Its lines in order, after the one of the key ``after``."""
+        with self._read() as connection:
+            return lines.lines(connection, by, after, min(limit, PAGE_LIMIT))
+
+    def gateways(self, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Gateways by name, each with its brokers, its counts and how many of its dead letters are open."""
+        with self._read() as connection:
+            return lines.gateways(connection, after, min(limit, PAGE_LIMIT))
+
+    def gateway(self, name: str, limit: int) -> dict[str, Any]:
+        """Lines, open dead letters, newest dead letters and newest quarantined readings of a gateway.
+
+        Raises:
+            NotFound: it has none of them.
+        """
+        with self._read() as connection:
+            found = lines.lines_of(connection, name)
+            if not found:
+                raise NotFound("no_such_gateway", name)
+            return {
+                "lines": found,
+                "dead_letters": lines.open_letters(connection, [name]).get(name, 0),
+                "newest_dead_letters": lines.dead_letters_of(connection, name, limit),
+                "newest_quarantined": lines.quarantine_of(connection, name, limit),
+            }
 
     def recount(self) -> dict[str, int]:
         """Dead letters and quarantine as they lie there, to hold against the ledger."""

@@ -145,8 +145,9 @@ dead_letter = Table(
     Column("last_received_at_ms", BigInteger),
     Index("dead_letter_by_key", "key", unique=True),
     Index("dead_letter_by_gateway", "gateway", "dead_letter_id"),
+    Index("dead_letter_counts", "gateway", "retry_outcome", "count"),
 )
-"""``key`` tells the same bytes with the same fault on the same topic: they are kept once and counted."""
+"""``dead_letter_counts`` is read in place of the rows, which hold payloads. ``key`` tells the same bytes with the same fault on the same topic: they are kept once and counted."""
 
 quarantine = Table(
     "quarantine",
@@ -160,6 +161,7 @@ quarantine = Table(
     Column("retried_at_ms", BigInteger),
     Column("retry_outcome", String(32), nullable=False, server_default=""),
     Index("quarantine_by_device", "device_id", "quarantine_id"),
+    Index("quarantine_by_gateway", "gateway", "quarantine_id"),
 )
 """A list for people; the readings themselves lie in the blocks, marked as not entitled."""
 
@@ -187,8 +189,10 @@ ledger = Table(
     Column("unchecked", BigInteger, nullable=False, server_default="0"),
     Column("redelivered", BigInteger, nullable=False, server_default="0"),
     Column("received", BigInteger, nullable=False, server_default="0"),
+    Column("last_received_at_ms", BigInteger, nullable=False, server_default="0"),
+    Index("ledger_by_gateway", "gateway"),
 )
-"""``received`` is counted where payloads are decoded, the others where it is decided what becomes of a reading."""
+"""No gateway (``""``): counted before there were lines for each, or of nobody's message. ``received`` is counted where payloads are decoded, the others where it is decided what becomes of a reading."""
 
 counter = Table(
     "counter",

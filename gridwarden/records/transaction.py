@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from gridwarden.model import Alarm, Change, DeadLetter, GridEvent, Reading
 from gridwarden.quieting import Quieting
 
+Key = tuple[str, str, str]
+"""A line of the ledger: broker, lane, gateway; no gateway (``""``) where a message names none."""
 LEDGER_COLUMNS = ("stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "redelivered", "received")
+LINE_COLUMNS = (*LEDGER_COLUMNS, "last_received_at_ms")
 
 
 @dataclass(slots=True)
 class Tally:
-    """Readings of one broker and lane, counted by what became of them.
+    """Readings of one line of the ledger, counted by what became of them.
 
     ``received`` is counted where payloads are decoded, an undecodable one as one; the others where it is decided what
     becomes of each reading. So ``received == stored + duplicate + dead_lettered + quarantined`` is a check, not a sum.
@@ -28,6 +32,8 @@ class Tally:
     unchecked: int = 0
     redelivered: int = 0
     received: int = 0
+    last_received_at_ms: int = 0
+    """When the newest message was received; 0: not known."""
 
     @property
     def accounted(self) -> int:
@@ -38,6 +44,18 @@ class Tally:
         """Add ``other`` into this one."""
         for name in LEDGER_COLUMNS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.last_received_at_ms = max(self.last_received_at_ms, other.last_received_at_ms)
+
+    def values(self) -> tuple[int, ...]:
+        """The counts and the time, in the order of the ledger's columns."""
+        return _values(self)
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in LEDGER_COLUMNS}
+
+
+_values: Callable[[Tally], tuple[int, ...]] = attrgetter(*LINE_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -97,7 +115,7 @@ class Transaction:
     quarantined: list[Reading] = field(default_factory=list)
     unregistered: dict[str, SeenUnregistered] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
-    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    tallies: dict[Key, Tally] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     followers: dict[str, int] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -112,9 +130,13 @@ class Transaction:
     announced: bool = False
     """Whether its alarms were pushed as provisional while the records could not commit."""
 
-    def tally(self, broker: str, lane: str) -> Tally:
-        """The counts of one broker and lane, made at first use."""
-        return self.tallies.setdefault((broker, lane), Tally())
+    def tally(self, broker: str, lane: str, gateway: str = "") -> Tally:
+        """One line of the ledger, made at first use."""
+        key = (broker, lane, gateway)
+        tally = self.tallies.get(key)
+        if tally is None:
+            tally = self.tallies[key] = Tally()
+        return tally
 
     @property
     def empty(self) -> bool:

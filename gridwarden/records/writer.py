@@ -20,7 +20,7 @@ from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
 from gridwarden.quieting import Quieting
 from gridwarden.records import block, rows, schema, statements
 from gridwarden.records.database import connect, epoch
-from gridwarden.records.transaction import LEDGER_COLUMNS, Tally, Transaction
+from gridwarden.records.transaction import LINE_COLUMNS, Key, Tally, Transaction
 
 COMMANDS_KEPT_MS = 7 * 86_400_000
 """How long a repeated command still gets its first answer."""
@@ -62,7 +62,7 @@ class Start:
     events: list[GridEvent]
     """The open ones, and those that one of them has adopted."""
     counters: dict[str, int]
-    ledger: dict[tuple[str, str], Tally]
+    ledger: dict[Key, Tally]
     followers: dict[str, int]
     spool_bytes: int
     trimmed: int
@@ -107,7 +107,7 @@ class Writer:
                 [rows.to_alarm(row) for row in connection.execute(_RESOLVED_LATELY).mappings()],
                 [rows.to_event(row) for row in connection.execute(opened).mappings()],
                 {row.name: row.value for row in connection.execute(select(schema.counter))},
-                {(row.broker, row.lane): _tally(row) for row in connection.execute(select(schema.ledger))},
+                {(row.broker, row.lane, row.gateway): _tally(row) for row in connection.execute(select(schema.ledger))},
                 {row.name: row.offset for row in connection.execute(select(schema.follower))},
                 int(connection.execute(size).scalar_one()),
                 int(connection.execute(trimmed).scalar() or 0),
@@ -291,13 +291,8 @@ def _write_unregistered(connection: Connection, transaction: Transaction) -> Non
 
 def _write_ledger(connection: Connection, transaction: Transaction) -> None:
     if transaction.tallies:
-        connection.execute(
-            statements.ADD_TO_LEDGER,
-            [
-                {"broker": broker, "lane": lane, **{name: getattr(tally, name) for name in LEDGER_COLUMNS}}
-                for (broker, lane), tally in transaction.tallies.items()
-            ],
-        )
+        lines = [(*key, *tally.values()) for key, tally in transaction.tallies.items()]
+        connection.exec_driver_sql(statements.add_to_ledger(connection.dialect), lines)
 
 
 def _trim(connection: Connection, transaction: Transaction) -> tuple[int, int]:
@@ -315,4 +310,4 @@ def _trim(connection: Connection, transaction: Transaction) -> tuple[int, int]:
 
 
 def _tally(row: Any) -> Tally:
-    return Tally(*(getattr(row, name) for name in LEDGER_COLUMNS))
+    return Tally(*(getattr(row, name) for name in LINE_COLUMNS))

@@ -46,7 +46,7 @@ from gridwarden.office.basemap import FILE_NAME
 from gridwarden.office.registry import Office
 from gridwarden.quieting import Matchers, Quieting, QuietingKind
 from gridwarden.records import block, database, rows
-from gridwarden.records.transaction import SeenUnregistered, Transaction
+from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
 from gridwarden.records.writer import Writer
 from gridwarden.web.service import _listen, _Server, open_services, uvicorn_config
 from rules.load import load as load_rules
@@ -318,5 +318,6 @@ def filled(book: Book) -> None:
         dead_letters=[DeadLetter(NOW_MS, "b", "t", "bad_json", "", b"x")],
         quarantined=[reading("SMK-2", state="alarm")],
         unregistered={"NEW-1": SeenUnregistered("smoke", "gw1", NOW_MS, 1)},
+        tallies={("b", "telemetry", "x"): Tally(stored=1, dead_lettered=1, received=2)},
         quietings={number: quieting(number, area) for number, area in ((1, WEST), (2, EAST))},
     )

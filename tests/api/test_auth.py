@@ -18,7 +18,8 @@ from tests.api.conftest import EAST, PASSWORD, WEST, Site, alarm, filled, grid_e
 
 OPEN = {("POST", "/api/v1/auth/session"), ("GET", "/healthz"), ("GET", "/readyz")}
 """What needs no sign-in. A new route that needs none must be written here, by somebody who means it."""
-PLATFORM = {"/api/v1/ledger", "/api/v1/dead-letters", "/api/v1/quarantine", "/metrics"}
+PLATFORM = {"/api/v1/ledger", "/api/v1/dead-letters", "/api/v1/quarantine", "/metrics", "/api/v1/gateways",
+            "/api/v1/gateways/{name}"}  # fmt: skip
 """The installation as a whole: operators and admins of everywhere."""
 ACTS = {"/api/v1/alarms/{alarm_id}/ack", "/api/v1/alarms/{alarm_id}/confirm", "/api/v1/events/{event_id}/ack",
         "/api/v1/events/{event_id}/close", "/api/v1/alarms/{alarm_id}/shelve", "/api/v1/quietings/{quieting_id}/end",

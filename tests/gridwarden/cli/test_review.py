@@ -46,7 +46,7 @@ def data(tmp_path: Path) -> Path:
     writer.start()
     letters = [DeadLetter(AT_MS, "embedded", "gridwarden/v1/gw-1/up", "not_json", "line 1 [x]", b"\xff{oops")] * 2
     transaction = Transaction(AT_MS, dead_letters=letters)
-    tally = transaction.tally("embedded", "telemetry")
+    tally = transaction.tally("embedded", "telemetry", "gw-1")
     tally.received, tally.dead_lettered = 2, 2
     writer.commit(transaction)
     writer.close()
@@ -64,6 +64,15 @@ def test_the_ledger(command: Command, data: Path) -> None:
     assert "1970" not in told
 
 
+def test_the_ledger_by_gateway(command: Command, data: Path) -> None:
+    answer = command("ledger", "--by", "gateway", "-d", data, "--json")
+    (line,) = answer.json["lines"]
+    assert (answer.code, line["gateway"], line["received"], line["balanced"]) == (0, "gw-1", 2, True)
+    assert "gw-1" in command("ledger", "--by", "gateway", "-d", data).out
+    assert "gw-1" not in command("ledger", "--by", "lane", "-d", data).out
+    assert command("ledger", "--by", "colour", "-d", data).code == 2
+
+
 def test_a_ledger_that_does_not_add_up_fails(command: Command, data: Path) -> None:
     writer = Writer(data)
     writer.start()
@@ -74,6 +83,8 @@ def test_a_ledger_that_does_not_add_up_fails(command: Command, data: Path) -> No
     answer = command("ledger", "-d", data)
     assert answer.code == 1
     assert "THE SUM IS NOT RIGHT" in answer.out
+    by_gateway = command("ledger", "--by", "gateway", "-d", data)
+    assert (by_gateway.code, by_gateway.out.count("THE SUM IS NOT RIGHT")) == (1, 1)
 
 
 def test_dead_letters(command: Command, data: Path) -> None:

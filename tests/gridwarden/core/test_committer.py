@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gridwarden.core.committer import Committer, add_up
+from gridwarden.core.committer import Committer
 from gridwarden.model import Operation
 from gridwarden.records.transaction import Tally, Transaction
 from gridwarden.records.writer import Committed, Writer
@@ -181,12 +181,3 @@ async def test_each_session_hears_of_its_own(rig: Rig, until: Until, source: Any
     rig.committer.submit(transaction)
     await until(lambda: not rig.committer.waiting)
     assert (len(rig.site.source.acknowledged), len(other.acknowledged)) == (2, 1)
-
-
-def test_totals_add_up() -> None:
-    totals = {("b", "alarm"): Tally(stored=1)}
-    transaction = Transaction(1)
-    transaction.tally("b", "alarm").stored = 2
-    transaction.tally("b", "telemetry").duplicate = 3
-    add_up(totals, transaction)
-    assert totals == {("b", "alarm"): Tally(stored=3), ("b", "telemetry"): Tally(duplicate=3)}
