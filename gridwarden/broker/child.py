@@ -21,11 +21,14 @@ from gridwarden.errors import BrokerUnavailable
 
 LOG_BYTES = 10 * 2**20
 """A log longer than this is put aside at the next start."""
+TRIAL_BYTES = 2**20
+"""Room for more than a store needs to start."""
 STOP_TIMEOUT_S = 15.0
 """It may take 10 s to end when there are many subscriptions."""
 LOCK_TIMEOUT_S = 2.0
 """A child whose parent was killed is gone within milliseconds, and the lock with it."""
 _PR_SET_PDEATHSIG = 1
+_STORE_FAILED = b"Critical write error"
 
 
 def find_server() -> Path:
@@ -109,7 +112,6 @@ async def spawn(program: Path, config: Path, log: Path, lock_handle: int) -> Pro
     That holds on Linux. Elsewhere a child outlives the kill -9 of its parent, and its lock on the directory refuses
     a second start until it is ended by hand.
     """
-    _rotate(log)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return await asyncio.create_subprocess_exec(
@@ -121,9 +123,31 @@ async def spawn(program: Path, config: Path, log: Path, lock_handle: int) -> Pro
         os.close(handle)
 
 
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def rotate(log: Path) -> int:
+    """Put an overlong log aside; where in ``log`` the next child begins to write."""
+    if not log.exists():
+        return 0
+    if log.stat().st_size <= LOG_BYTES:
+        return log.stat().st_size
+    log.replace(log.with_suffix(".log.1"))
+    return 0
+
+
+def complaint(log: Path, position: int) -> tuple[str, int]:
+    """What the child has said of a store that failed, from ``position`` of its log on; and how far the log was read.
+
+    Of a failed fsync it says so nowhere else: its own check finds nothing, and acknowledgements are no longer kept.
+    """
+    found = ""
+    try:
+        with log.open("rb") as lines:
+            lines.seek(position)
+            for line in lines:
+                if _STORE_FAILED in line:
+                    found = line.decode(errors="replace").strip()
+            return found, lines.tell()
+    except OSError:
+        return found, position
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:
@@ -154,6 +178,22 @@ async def stop(process: Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def disk_takes(directory: Path) -> bool:
+    """Whether what is written in ``directory`` reaches its disk now."""
+    trial = directory / "trial"
+    try:
+        with trial.open("wb") as file:
+            file.write(bytes(TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
+    return True
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -29,6 +29,8 @@ RESTART_CAP_S = 3.0
 """Longest wait before a restart: meanwhile no gateway can tell of a fire."""
 POLL_S = 0.02
 WATCH_S = 1.0
+ILL_LOOKS = 2
+"""So often in a row must the store be found ill, so that a moment of the server's own is not taken for it."""
 
 
 class EmbeddedBroker:
@@ -54,6 +56,10 @@ class EmbeddedBroker:
         self._reloading = asyncio.Lock()
         self.restarts = 0
         """How often the child had to be started again."""
+        self.illness = ""
+        """What keeps the child from storing anything, in its own words; empty while it is well."""
+        self._log_read = 0
+        self._complaint = ""
         self.running = False
         """Whether the child answers and its bound was verified."""
 
@@ -115,6 +121,7 @@ class EmbeddedBroker:
         self._tasks = [
             asyncio.create_task(self._supervise(), name="broker.supervise"),
             asyncio.create_task(self._watch_gateways(), name="broker.gateways"),
+            asyncio.create_task(self._watch_store(), name="broker.store"),
         ]
         return self
 
@@ -180,6 +187,7 @@ class EmbeddedBroker:
 
     async def _launch(self, store_bytes: int) -> Process:
         self._write_config(store_bytes)
+        self._log_read, self._complaint = child.rotate(self._log), ""
         self._process = process = await child.spawn(child.find_server(), self._config, self._log, self._lock_handle)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -197,6 +205,8 @@ class EmbeddedBroker:
         while await probe.monitor(self.monitor_port, "/healthz") is None or not await self._accepts_mqtt():
             if process.returncode is not None:
                 raise BrokerUnavailable(self._why_it_ended(process.returncode))
+            if complaint := self._new_complaint():  # it will not get well by itself: better begin anew soon
+                raise BrokerUnavailable(f"the embedded broker cannot store anything: {complaint}")
             await asyncio.sleep(POLL_S)
 
     async def _accepts_mqtt(self) -> bool:
@@ -229,6 +239,33 @@ class EmbeddedBroker:
                 return await self._start()
             except (BrokerUnavailable, ConfigError, OSError) as error:
                 log.error("broker.start_failed", reason=str(error))  # noqa: TRY400 the reason says it all
+
+    async def _watch_store(self) -> None:
+        """End a child whose store has met an I/O error once the disk is well: it would take nothing for ever.
+
+        Killed, not asked: meanwhile no gateway can tell of a fire, and a kill costs nothing that was acknowledged.
+        """
+        looks = 0
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self.illness = await self._look_at_store() if self.running else ""
+            looks = looks + 1 if self.illness else 0
+            if looks == ILL_LOOKS:
+                log.error("broker.cannot_store", reason=self.illness)
+            if looks >= ILL_LOOKS and await asyncio.to_thread(child.disk_takes, self._directory):
+                log.warning("broker.restarted_for_its_store", reason=self.illness)
+                looks = 0
+                if self._process is not None and self._process.returncode is None:
+                    self._process.kill()
+
+    async def _look_at_store(self) -> str:
+        """What is wrong with the store: by its own check, or by what it has written to its log (a failed fsync)."""
+        return self._new_complaint() or await probe.illness(self.monitor_port)
+
+    def _new_complaint(self) -> str:
+        complaint, self._log_read = child.complaint(self._log, self._log_read)
+        self._complaint = self._complaint or complaint
+        return self._complaint
 
     async def _watch_gateways(self) -> None:
         """Reload when a command changed the file of gateways."""

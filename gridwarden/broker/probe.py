@@ -15,6 +15,21 @@ _CLIENT_ID = "gridwarden-probe"
 
 async def monitor(port: int, path: str) -> dict[str, Any] | None:
     """The JSON behind ``path`` (``/healthz``, ``/varz``, ``/jsz``) of the monitor; ``None`` while it is not well."""
+    well, answer = await _get(port, path)
+    return answer if well else None
+
+
+async def illness(port: int) -> str:
+    """What the server itself says is wrong with it; empty while it is well, or does not answer at all.
+
+    A store that has met a write error says so here, and takes nothing more until the server is started again.
+    """
+    well, answer = await _get(port, "/healthz")
+    return "" if well or answer is None else str(answer.get("error", "unavailable"))
+
+
+async def _get(port: int, path: str) -> tuple[bool, dict[str, Any] | None]:
+    """Whether the answer was 200, and its JSON object."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
@@ -22,10 +37,10 @@ async def monitor(port: int, path: str) -> dict[str, Any] | None:
             head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
         finally:
             writer.close()
-        answer = json.loads(body) if b" 200 " in head.partition(b"\r\n")[0] else None
+        answer = json.loads(body)
     except (OSError, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None
+        return False, None
+    return b" 200 " in head.partition(b"\r\n")[0], answer if isinstance(answer, dict) else None
 
 
 async def mqtt_connect(host: str, port: int, user: str, password: str) -> int | None:

@@ -22,6 +22,7 @@ import fnmatch
 import json
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -295,12 +296,22 @@ class FaultyDisk:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._server.poll() is not None:
+            return
         subprocess.run(["fusermount3", "-u", "-z", str(self.mount)], check=False, capture_output=True)
         try:
             self._server.communicate(timeout=1)
         except subprocess.TimeoutExpired:  # somebody still has a file of it open
             self._server.kill()
             self._server.communicate()
+
+    def leave(self) -> None:
+        """Unmount, and leave what is on it in its place, to be read at leisure."""
+        kept = self.mount.with_name(f"{self.mount.name}.kept")
+        shutil.copytree(self.mount, kept, ignore=_no_sockets)
+        self.__exit__()
+        self.mount.rmdir()
+        kept.rename(self.mount)
 
     def tell(self, **command: Any) -> None:
         """How it is from now on; without arguments it is well."""
@@ -325,6 +336,10 @@ class FaultyDisk:
             yield
         finally:
             self.tell()
+
+
+def _no_sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_socket()]
 
 
 def why_not() -> str | None:

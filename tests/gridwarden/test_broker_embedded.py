@@ -16,7 +16,7 @@ import aiomqtt
 import nats
 import pytest
 
-from gridwarden.broker import EmbeddedBroker, credentials, embedded, stream
+from gridwarden.broker import EmbeddedBroker, child, credentials, embedded, stream
 from gridwarden.config import Embedded
 from gridwarden.errors import BrokerUnavailable, NotFound
 
@@ -292,3 +292,21 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_complaint_of_the_store_is_found_where_it_was_not_looked_for_yet(tmp_path: Path) -> None:
+    log = tmp_path / "nats.log"
+    assert child.complaint(log, 0) == ("", 0)
+    log.write_bytes(b"[1] [ERR] Filestore Critical write error: an earlier child's\n")
+    began = child.rotate(log)
+    with log.open("ab") as more:
+        more.write(b"[2] [INF] Server is ready\n")
+    assert child.complaint(log, began) == ("", log.stat().st_size)
+    with log.open("ab") as more:
+        more.write(b"[2] [ERR] Filestore [$MQTT_msgs] Critical write error: sync 11.blk\n")
+    found, position = child.complaint(log, began)
+    assert (found, position) == (
+        "[2] [ERR] Filestore [$MQTT_msgs] Critical write error: sync 11.blk",
+        log.stat().st_size,
+    )
+    assert child.complaint(log, position) == ("", position)
