@@ -27,6 +27,8 @@ from rules.pending import begins
 from rules.rule import Rule, RuleSet
 from rules.written import Late
 
+UNVERIFIED_LIMIT = 50
+"""Unverified alarms of one gateway at a time: a mistaken or hostile one must not fill the room with fires."""
 _SPARE_TIMERS = 1000
 """Timers that no longer count may pile up to this many before they are swept out."""
 
@@ -39,7 +41,7 @@ class Engine:
         unverified_limit: most unverified alarms of one gateway at a time; above it no new one starts.
     """
 
-    def __init__(self, rules: RuleSet, *, unverified_limit: int = 50) -> None:
+    def __init__(self, rules: RuleSet, *, unverified_limit: int = UNVERIFIED_LIMIT) -> None:
         self._unverified_limit = unverified_limit
         self._use(rules)
         self._alarms: dict[str, Alarm] = {}

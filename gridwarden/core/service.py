@@ -50,6 +50,8 @@ ALARM_RESERVE = 0.9
 """Share of the spool's quota that telemetry may fill; the rest is kept for alarms."""
 FOLLOWERS = ("history",)
 """Who must have followed a block before it may go."""
+COMMITS_WAITING = 2
+"""Transactions that may wait for the disk before no more telemetry is taken: the next batch only grows."""
 ALARMS_WAITING_LIMIT = 100_000
 """Messages that may wait for records that cannot commit. What a broker keeps comes again with each connection."""
 PROVISIONAL_STEP = 100
@@ -185,7 +187,8 @@ class Core:
 
     def _telemetry_welcome(self) -> bool:
         """Not while commits lag (the next batch only grows) or the spool is down to the alarms' reserve."""
-        return self._committer.waiting < 2 and not self._committer.failing and not self._spool_full  # noqa: PLR2004
+        lagging = self._committer.waiting >= COMMITS_WAITING
+        return not (lagging or self._committer.failing or self._spool_full)
 
     def _take_alarms(self) -> bool:
         return self._committer.messages_waiting < ALARMS_WAITING_LIMIT and self._take(Lane.ALARM)

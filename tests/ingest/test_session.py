@@ -205,6 +205,22 @@ async def test_a_stalled_reader_neither_loses_nor_grows_beyond_its_bound(mosquit
 
 
 @pytest.mark.process
+async def test_large_payloads_that_wait_are_bounded_in_bytes(
+    mosquitto: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "INBOX_BYTES", 50_000)
+    site = Site(mosquitto.connection(), mosquitto.stop)
+    session = site.session()
+    async with running(session):
+        await site.publish(*(str(number) * 1000 for number in range(1000, 3000)), qos=0)
+        await until(lambda: session._paused)
+        assert session._inbox_bytes <= 50_000 + mqtt.PACKETS_PER_TURN * 4_100
+        came: list[Message] = []
+        await until(lambda: came.extend(session.take(100)) or len(came) == 2000)
+        assert payloads(came) == [(str(number) * 1000).encode() for number in range(1000, 3000)]
+
+
+@pytest.mark.process
 async def test_an_unacknowledged_message_is_ignored_when_it_comes_again(broker: EmbeddedBroker, until: Any) -> None:
     """nats-server sends it again on the same connection after ack_wait."""
     site = Site(broker.connection(), asyncio.Event().wait, *broker.credentials("gw1"))

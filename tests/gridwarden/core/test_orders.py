@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from gridwarden.core import orders as module
 from gridwarden.core.orders import Orders
-from gridwarden.errors import NotFound, Refused
+from gridwarden.errors import NotFound, Refused, Unavailable
 from gridwarden.office.snapshot import Registry
 from gridwarden.records.transaction import Transaction
 from rules.load import load
@@ -98,3 +99,13 @@ async def test_a_file_that_cannot_be_used_leaves_the_rules_as_they_are(
         with pytest.raises(NotFound):
             await orders.ask("c2", "dance", {})
     assert site.judge.rules is before
+
+
+async def test_too_many_commands_are_refused_at_once_and_none_is_half_done(
+    make_site: Callable[..., Any], rule_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAITING_LIMIT", 2)
+    async with working(make_site(), rule_file) as orders:
+        asked = [asyncio.create_task(orders.ask(f"k{number}", "registry", {"version": 1})) for number in range(4)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [dict, dict, Unavailable, Unavailable]

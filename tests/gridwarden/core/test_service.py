@@ -179,6 +179,27 @@ async def test_while_the_disk_is_full_fires_are_announced_and_nothing_is_acknowl
             assert alarm.device_id == "SMK-9"
 
 
+async def test_alarms_that_wait_for_the_disk_are_bounded_and_the_rest_stays_with_the_broker(
+    start: Any, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs():
+        async with start() as running:
+            running.resize(1)
+            running.put(running.up, *(note(number) for number in range(3000)))
+            await until(lambda: running.core._committer.failing)
+            limit = running.core._committer.messages_waiting + 3
+            monkeypatch.setattr(module, "ALARMS_WAITING_LIMIT", limit)
+            for number in range(3):
+                running.put(running.alarm, fire(f"SMK-{number}"))
+                await until(lambda number=number: len(running.provisional()) == number + 1)
+            running.put(running.alarm, fire("SMK-3"))
+            await running.status()
+            assert running.alarm.waiting == 1
+            running.resize(1_000_000)
+            await until(lambda: len(running.alarm.acknowledged) == 4)
+            assert {one.device_id for one in running.reader.alarms()} >= {f"SMK-{number}" for number in range(4)}
+
+
 async def test_a_command_that_waits_for_the_disk_holds_up_no_alarm(
     start: Any, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
