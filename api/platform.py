@@ -51,8 +51,15 @@ async def ledger_of(services: Services) -> dict[str, Any]:
         **status,
         "balanced": status["received"] == accounted,
         "core": core,
+        "history": await _audited(services),
         "history_lag": await run_in_threadpool(_history_lag, services),
     }
+
+
+async def _audited(services: Services) -> dict[str, Any] | None:
+    if services.auditor.found is None:  # a command that runs alone asks before anybody has looked
+        await run_in_threadpool(services.auditor.audit)
+    return services.auditor.report()
 
 
 def _history_lag(services: Services) -> dict[str, Any]:

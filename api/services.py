@@ -9,6 +9,7 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.auditor import Auditor
 from api.hub import Hub
 from api.packed import Shelf
 from api.snapshot import Snapshots
@@ -50,6 +51,7 @@ class Services:
     origins: frozenset[str] = frozenset()
     """Origins a browser may come from."""
     on_registry_change: Callable[[], None] = field(default=lambda: None)
+    auditor: Auditor = field(init=False)
     connections: set[Checked] = field(default_factory=set)
     """Open websockets of those who are signed in."""
     strangers: set[Checked] = field(default_factory=set)
@@ -62,6 +64,7 @@ class Services:
     def __post_init__(self) -> None:
         self.whereabouts = Whereabouts(self.office)
         self.snapshots = Snapshots(self.office)
+        self.auditor = Auditor(self.reader, self.history, self.clock)
 
     def recheck(self) -> None:
         """Have every open websocket look at once whether its client is still signed in. From the event loop."""

@@ -90,7 +90,8 @@ def ledger(
             print_json(found)
         else:
             _show_ledger(found)
-        if not found["balanced"]:
+        history = found["history"]
+        if not found["balanced"] or (history and history["missing"]):
             raise typer.Exit(1)
 
 
@@ -125,6 +126,13 @@ def _show_ledger(found: dict[str, Any]) -> None:
     behind = f"{lag['transactions']:,} transactions behind the records" if lag["transactions"] else "up to date"
     until = f"; complete until {lag['complete_until']}" if parse_rfc3339(lag["complete_until"]) > 0 else ""
     out.print(f"history: {behind}{until}", soft_wrap=True)
+    if audited := found["history"]:
+        said = f"[bold red]{audited['missing']:,} READINGS DO NOT ADD UP[/]" if audited["missing"] else "all are there"
+        since = f" since {audited['since']['at']}" if audited["since"]["offset"] else ""
+        out.print(
+            f"history: {audited['written']:,} of {audited['expected']:,} readings written{since}; {said}",
+            soft_wrap=True,
+        )
 
 
 @dead_letters.command("list")

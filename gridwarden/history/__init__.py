@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
+from gridwarden.history.audit import Account
 from gridwarden.model import Reading, Value
 
 
@@ -100,6 +101,18 @@ class History(Protocol):
         Raises:
             ValueError: ``offset`` is already followed; without readings the present offset may be repeated.
         """
+        ...
+
+    def counts_itself(self) -> bool:
+        """Whether it keeps an account of what it writes and drops, without a gap."""
+        ...
+
+    def begin_account(self, before: int, at_ms: int) -> None:
+        """Keep one from now on; ``before``: readings that records have committed up to its offset."""
+        ...
+
+    def account(self) -> Account | None:
+        """The account as of one moment; ``None`` where none is kept yet."""
         ...
 
     def complete_until_ms(self) -> int:

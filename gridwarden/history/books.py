@@ -33,6 +33,21 @@ class Page:
     """Everything that occurred before is summed up,"""
     stale: tuple[int, ...] = ()
     """but the windows that begin at these times, in order: readings have come since."""
+    since_offset: int = -1
+    """What follows is counted from here on; -1: nothing is counted yet."""
+    since_at_ms: int = 0
+    before: int = 0
+    """Readings that records had committed up to there."""
+    written: int = 0
+    refused: int = 0
+    dropped: int = 0
+    counted_offset: int = 0
+    """The offset up to which it was counted: an older program may have followed further without counting."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is counted, without a gap."""
+        return self.since_offset >= 0 and self.counted_offset == self.offset
 
 
 @dataclass(frozen=True, slots=True)

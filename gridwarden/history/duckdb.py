@@ -23,9 +23,11 @@ from gridwarden.history import (
     Latest,
     SealReport,
     Series,
+    counting,
     sealing,
     snapshots,
 )
+from gridwarden.history.audit import Account
 from gridwarden.history.columns import columns_of
 from gridwarden.history.layout import Layout, hot, one
 from gridwarden.history.names import Name, Names
@@ -104,6 +106,21 @@ class DuckDBHistory:
                 raise HistoryMismatch(msg, path=self._path.parent)
             connection.execute("UPDATE state SET epoch = $epoch", {"epoch": epoch})
 
+    def counts_itself(self) -> bool:
+        """See :class:`gridwarden.history.History`."""
+        with self._cursor() as cursor, _transaction(cursor):
+            return counting.counts(cursor)
+
+    def begin_account(self, before: int, at_ms: int) -> None:
+        """See :class:`gridwarden.history.History`."""
+        with self._transaction() as connection:
+            counting.begin(connection, before, Queries(connection, self._layout, self._root).count(), at_ms)
+
+    def account(self) -> Account | None:
+        """See :class:`gridwarden.history.History`."""
+        with self._retired.reading(), self._cursor() as cursor, _transaction(cursor):
+            return counting.account(cursor, Queries(cursor, self._layout, self._root).count())
+
     def append(self, readings: Sequence[Reading], offset: int, complete_until_ms: int) -> None:
         """See :class:`gridwarden.history.History`."""
         with self._transaction() as connection:
@@ -123,6 +140,8 @@ class DuckDBHistory:
                 " complete_until_ms = greatest(complete_until_ms, $complete_until)",
                 {"offset": offset, "complete_until": complete_until_ms},
             )
+            if offset != followed:
+                counting.wrote(connection, len(readings), offset)
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, table: str, readings: list[Reading]) -> None:
         block = columns_of(
@@ -181,6 +200,7 @@ class DuckDBHistory:
         """See :class:`gridwarden.history.History`."""
         with self._transaction() as connection:
             dropped, files = sealing.retain(connection, list(self._layout.tables), from_ms)
+            counting.dropped(connection, dropped)
         self._retired.add(files)
         return dropped
 
@@ -225,6 +245,7 @@ class DuckDBHistory:
         try:
             with _transaction(connection):
                 self._layout.prepare(connection)
+                counting.prepare(connection)
                 self._devices.load(connection)
                 self._gateways.load(connection)
         except duckdb.Error as error:

@@ -41,6 +41,10 @@ class BlockSource(Protocol):
         """The highest offset committed."""
         ...
 
+    def readings_through(self, offset: int) -> int:
+        """Readings committed up to ``offset``, whose block or a later one must still be there."""
+        ...
+
 
 def backoff() -> Iterator[float]:
     """Seconds to wait between tries: doubling from 1 to 30."""
@@ -149,6 +153,9 @@ class _Follower:
         if self.offset > head:
             msg = f"it has followed up to offset {self.offset}, these records end at {head}: they were set back"
             raise HistoryMismatch(msg)
+        if not self._history.counts_itself():
+            before = self._source.readings_through(self.offset) if self.offset else 0
+            self._history.begin_account(before, self._clock.now_ms())
 
     def step(self) -> bool:
         """Take blocks once; whether everything was followed."""

@@ -16,6 +16,7 @@ import structlog
 
 from gridwarden.errors import Refused
 from gridwarden.history import Buckets, HistoryMismatch, Latest, SealReport, Series, flux
+from gridwarden.history.audit import Account
 from gridwarden.history.books import Books
 from gridwarden.history.influx_client import Connection
 from gridwarden.history.influx_sums import Sums
@@ -100,6 +101,25 @@ class InfluxHistory:
                 raise HistoryMismatch(msg, path=self._directory)
             self._books.turn(epoch=epoch)
 
+    def counts_itself(self) -> bool:
+        """See :class:`gridwarden.history.History`."""
+        return self._books.page.counts
+
+    def begin_account(self, before: int, at_ms: int) -> None:
+        """See :class:`gridwarden.history.History`."""
+        with self._writing:
+            offset = self._books.page.offset
+            counted = {"written": 0, "refused": 0, "dropped": 0, "since_offset": offset, "counted_offset": offset}
+            self._books.turn(before=before, since_at_ms=at_ms, **counted)
+
+    def account(self) -> Account | None:
+        """See :class:`gridwarden.history.History`. What InfluxDB holds is not counted: it would read everything for it."""
+        page = self._books.page
+        if page.since_offset < 0:
+            return None
+        return Account(page.offset, page.since_offset, page.since_at_ms, page.before, 0, page.written, page.refused,
+                       page.dropped, None)  # fmt: skip
+
     def append(self, readings: Sequence[Reading], offset: int, complete_until_ms: int) -> None:
         """See :class:`gridwarden.history.History`; a failure may leave some of the points written, not the offset.
 
@@ -119,7 +139,16 @@ class InfluxHistory:
                 _log.error("history.points_refused", points=len(rejected), first=rejected[0].reason)
             complete_until_ms = max(complete_until_ms, self._books.page.complete_until_ms)
             touched = self._sums.touch(r.occurred_at_ms for r in readings)
-            self._books.turn(offset=offset, complete_until_ms=complete_until_ms, **touched)
+            counted = self._counted(len(readings), len(rejected), offset)
+            self._books.turn(offset=offset, complete_until_ms=complete_until_ms, **touched, **counted)
+
+    def _counted(self, readings: int, refused: int, offset: int) -> dict[str, int]:
+        """The books' account after an append; nothing where none is kept."""
+        page = self._books.page
+        if not page.counts:
+            return {}
+        written = page.written + readings - refused
+        return {"written": written, "refused": page.refused + refused, "counted_offset": offset}
 
     def series(self, device_id: str, field: str, from_ms: int, to_ms: int, limit: int) -> Series:
         """See :class:`gridwarden.history.History`."""
@@ -209,6 +238,7 @@ class InfluxHistory:
                 for measurement in (ENTITLED, UNENTITLED):
                     self._connection.delete(self._bucket, flux.rfc3339(0), last, measurement)
                 self._sums.retain(start_of_day_ms, last)
+                self._books.turn(dropped=self._books.page.dropped + dropped)
         return dropped
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ _SUMS = (
 )
 SETTLED = ("stored", "duplicate", "quarantined")
 """What a retry may have made of a dead letter that is then no longer open."""
+GONE = ("dead_letters_dropped", "dead_letters_expired", "dead_letters_cleared", "quarantine_dropped")
+"""Names in ``meta``: what was set aside and is kept no longer."""
 NOBODY = ""
 """The gateway of what names none, and of what was counted before there were lines for each."""
 
@@ -86,12 +88,10 @@ def quarantine_of(connection: Connection, gateway: str, limit: int) -> list[dict
     return _all(connection, query.limit(limit))
 
 
-def readings_through(connection: Connection, offset: int) -> int:
-    """Readings that the ledger says were committed up to ``offset``; blocks after it must still be there."""
-    block = schema.intake_block.c
+def readings(connection: Connection) -> int:
+    """Readings that the ledger says lie in blocks, or have lain there."""
     in_all = select(func.coalesce(func.sum(_ledger.stored + _ledger.quarantined), literal(0)))
-    later = select(func.coalesce(func.sum(block.reading_count), 0)).where(block.offset > offset)
-    return int(connection.execute(in_all).scalar_one()) - int(connection.execute(later).scalar_one())
+    return int(connection.execute(in_all).scalar_one())
 
 
 def imbalance(connection: Connection) -> int:
@@ -99,6 +99,20 @@ def imbalance(connection: Connection) -> int:
     accounted = _ledger.stored + _ledger.duplicate + _ledger.dead_lettered + _ledger.quarantined
     query = select(func.coalesce(func.sum(func.abs(_ledger.received - accounted)), 0))
     return int(connection.execute(query).scalar_one())
+
+
+def aside_imbalance(connection: Connection) -> int:
+    """Dead letters and quarantined readings that are counted and not there, or the other way round."""
+    counted = select(*(func.coalesce(func.sum(_ledger[name]), 0) for name in ("dead_lettered", "quarantined")))
+    dead_lettered, quarantined = connection.execute(counted).one()
+    letters = connection.execute(select(func.coalesce(func.sum(_letter["count"]), 0))).scalar_one()
+    listed = connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one()
+    meta = schema.meta.c
+    gone = {
+        row.name: int(row.value) for row in connection.execute(select(meta.name, meta.value).where(meta.name.in_(GONE)))
+    }
+    left = gone.pop("quarantine_dropped", 0)
+    return abs(int(dead_lettered) - int(letters) - sum(gone.values())) + abs(int(quarantined) - int(listed) - left)
 
 
 def _all(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from gridwarden.records.lines import By
 from gridwarden.records.transaction import LEDGER_COLUMNS, RuleText, Tally
 
 PAGE_LIMIT = 1_000
+COUNTED_AT_ONCE = 5_000
+"""Blocks whose readings are added up in one read transaction."""
 Scopes = Sequence[str]
 """Area prefixes; ``""`` is everywhere."""
 EVERYWHERE: Scopes = ("",)
@@ -84,6 +86,35 @@ class Reader:
                 if size >= limit_bytes:
                     break
         return found
+
+    def readings_through(self, offset: int) -> int:
+        """Readings committed up to ``offset``, as the ledger and the blocks after it say.
+
+        Where blocks after it are gone it is up to the last of those. Never holds long, however many blocks there are.
+        """
+        table = schema.intake_block.c
+        with self._read() as connection:
+            head = connection.execute(select(func.max(table.offset))).scalar() or 0
+            through = lines.readings(connection)
+        after = offset
+        while after < head:
+            step = select(func.coalesce(func.sum(table.reading_count), 0))
+            with self._read() as connection:
+                until = min(head, after + COUNTED_AT_ONCE)
+                through -= int(connection.execute(step.where(table.offset > after, table.offset <= until)).scalar_one())
+            after = until
+        return through
+
+    def trimmed(self) -> int:
+        """The last offset whose block is gone; 0: none is."""
+        with self._read() as connection:
+            found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")).scalar()
+        return int(found or 0)
+
+    def imbalance(self) -> tuple[int, int]:
+        """Readings by which lines of the ledger are off, and by which what was set aside is not what they say."""
+        with self._read() as connection:
+            return lines.imbalance(connection), lines.aside_imbalance(connection)
 
     def last_seq(self) -> int:
         """The newest journal number."""

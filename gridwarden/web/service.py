@@ -73,6 +73,7 @@ class Web:
                     tasks.create_task(services.states.run(), name="web-states")
                     tasks.create_task(self._keep_rules(services), name="web-rules")
                     tasks.create_task(self._follow(services), name="web-history")
+                    tasks.create_task(services.auditor.run(), name="web-audit")
                     tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
                     tasks.create_task(_serve(uvicorn_config(_local(app)), [owner]), name="web-local")
                     tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
@@ -103,6 +104,7 @@ class Web:
         async def followed(offset: int) -> None:
             self._followed = offset
             services.link.tell({"followed": {"history": offset}})
+            services.auditor.caught_up.set()
 
         history = services.history
         if isinstance(history, AbsentHistory):

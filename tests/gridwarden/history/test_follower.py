@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from gridwarden.clock import ReplayClock
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.history import HistoryMismatch, HistoryUnavailable, follower
+from gridwarden.history.audit import audit
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.follower import StoredBlock, _until_it_works, backoff, follow
 from gridwarden.model import Reading
@@ -52,6 +53,9 @@ class Records:
         if self.failing:
             raise RecordsUnavailable
         return len(self.stored)
+
+    def readings_through(self, offset: int) -> int:
+        return sum(bool(block.body) for block in self.stored[:offset])
 
     def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
         self.asked.set()
@@ -284,3 +288,26 @@ async def test_what_a_failed_step_had_read_is_let_go_at_once() -> None:
         assert [one() for one in held] == [None] * 4
     finally:
         gc.enable()
+
+
+async def test_an_account_is_kept_from_the_beginning_and_of_an_older_history_from_where_it_is(history: Flaky) -> None:
+    records = Records(6)
+    history.before, history.after = 1, 1
+    async with following(records, history) as running:
+        await running.until(6)
+    account = history.account()
+    assert account is not None
+    assert audit(account, records.readings_through(6), 0).missing == 0
+    assert (account.since_offset, account.written) == (0, 4)
+
+
+async def test_of_a_history_that_kept_no_account_it_begins_where_it_stands(history: Flaky) -> None:
+    records = Records(9)
+    history.begin("records-1")
+    history.append([reading(1)], 3, START_MS)  # it lacks one: nobody can tell any more
+    async with following(records, history) as running:
+        await running.until(9)
+    account = history.account()
+    assert account is not None
+    assert (account.since_offset, account.before, account.held_before, account.written) == (3, 2, 1, 4)
+    assert audit(account, records.readings_through(9), 0).missing == 0

@@ -19,6 +19,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from gridwarden.errors import Refused
 from gridwarden.history import Buckets, History, HistoryMismatch, Latest, Series
+from gridwarden.history.audit import audit
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.influxdb import InfluxHistory
 from gridwarden.kinds import KINDS, FieldType
@@ -122,6 +123,28 @@ def test_an_offset_is_followed_once(history: History, offset: int) -> None:
     with pytest.raises(ValueError, match="already followed up to 5"):
         history.append([reading(at_ms=START_MS + 1)], offset, START_MS)
     assert (history.count(), history.offset()) == (1, 5)
+
+
+def test_an_account_is_kept_of_what_is_written_and_dropped(opener: Callable[[], History]) -> None:
+    history = opener()
+    history.append([reading()], 3, START_MS)
+    assert (history.account(), history.counts_itself()) == (None, False)
+    history.begin_account(7, START_MS)
+    assert history.counts_itself()
+    history.append([reading(at_ms=START_MS - 3 * DAY_MS), reading(at_ms=START_MS + 1)], 5, START_MS)
+    history.append([], 5, START_MS)
+    history.seal(START_MS)
+    assert history.retain(START_MS - DAY_MS) == 1
+    history.close()
+    history = opener()
+    account = history.account()
+    assert account is not None
+    assert (account.offset, account.since_offset, account.since_at_ms, account.before) == (5, 3, START_MS, 7)
+    assert (account.written, account.refused, account.dropped) == (2, 0, 1)
+    assert account.held is None or (account.held_before, account.held) == (1, 2)
+    found = audit(account, 9, START_MS)
+    assert (found.expected, found.missing) == (2, 0)
+    history.close()
 
 
 SAMPLE: dict[FieldType, Value] = {

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from gridwarden.clock import ReplayClock
 from gridwarden.history import HistoryMismatch, HistoryUnavailable
+from gridwarden.history.audit import audit
 from gridwarden.history.follower import StoredBlock, follow
 from gridwarden.history.influxdb import InfluxHistory
 from gridwarden.history.points import NS_PER_MS, lines_of
@@ -126,8 +127,12 @@ def test_bad_points_are_set_aside_one_by_one(
     server.poison, server.before_refusal = "POISON", partial
     bad = {3, 4, 700, 999}
     readings = [reading(n, "POISON" if n in bad else "H-1") for n in range(1000)]
+    history.begin_account(0, 1)
     history.append(readings, 9, 0)
     assert (history.offset(), history.counts()) == (9, {"H-1": 996})
+    account = history.account()
+    assert account is not None
+    assert (account.written, account.refused, audit(account, 1000, 0).missing) == (996, 4, 0)
     kept = [json.loads(line) for line in (tmp_path / "influx-rejected.jsonl").read_text("utf-8").splitlines()]
     assert [point["line"] for point in kept] == [lines_of(readings, 0)[n] for n in sorted(bad)]
     assert {point["status"] for point in kept} == {422}
@@ -171,6 +176,9 @@ class Records:
 
     def head(self) -> int:
         return len(self.stored)
+
+    def readings_through(self, offset: int) -> int:
+        return sum(map(len, self.readings[:offset]))
 
     def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
         return self.stored[after : after + 4]

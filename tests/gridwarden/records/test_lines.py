@@ -8,6 +8,7 @@ from gridwarden.core.ledger import OTHER
 from gridwarden.errors import NotFound
 from gridwarden.model import DeadLetter, Reading
 from gridwarden.records import lines
+from gridwarden.records import reader as records_reader
 from gridwarden.records.lines import By
 from gridwarden.records.reader import Reader
 from gridwarden.records.transaction import Tally, Transaction
@@ -69,11 +70,14 @@ def test_one_gateway(writer: Writer, reader: Reader) -> None:
         reader.gateway("g3", 10)
 
 
-def test_what_the_ledger_says_was_committed_up_to_an_offset(writer: Writer, reader: Reader) -> None:
+@pytest.mark.parametrize("at_once", [1, 5_000])
+def test_what_the_ledger_says_was_committed_up_to_an_offset(
+    writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(records_reader, "COUNTED_AT_ONCE", at_once)
     counted(writer, 3, b_up_g1=Tally(stored=2, quarantined=1, received=3))
     counted(writer, 4, b_up_g1=Tally(stored=4, received=4))
-    with reader._read() as connection:
-        assert [lines.readings_through(connection, offset) for offset in (5, 4, 3)] == [17, 13, 10]
+    assert [reader.readings_through(offset) for offset in (5, 4, 3)] == [17, 13, 10]
 
 
 def test_an_imbalance_is_counted_line_by_line(writer: Writer, reader: Reader) -> None:
