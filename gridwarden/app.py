@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -27,11 +29,13 @@ from gridwarden.config import Config, load
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
-from gridwarden.part import FAILED, READY, Handover, part, reveal
+from gridwarden.part import FAILED, READY, Handover, owner, part, reveal
 from gridwarden.records import database
 
 PARTS = ("core", "web")
 START_TIMEOUT_S = 60.0
+ORPHANS_S = 5.0
+"""How long parts may take to notice that their supervisor was killed."""
 STOP_TIMEOUT_S = 10.0
 STEADY_S = 10.0
 RETRY_CAP_S = 3.0
@@ -89,11 +93,27 @@ def data_lock(data: Path) -> Iterator[None]:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             msg = f"{data} is in use by process {holder or 'unknown'}; stop it, or choose another --data"
             raise AlreadyRunning(msg) from error
+        _wait_for_orphans(data)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _wait_for_orphans(data: Path) -> None:
+    """The parts of a supervisor that was killed end by themselves, at once; one that hangs still writes.
+
+    Raises:
+        AlreadyRunning: it does not end.
+    """
+    deadline_s = time.monotonic() + ORPHANS_S
+    while orphans := {name: holder for name in PARTS if (holder := owner(data, name)) is not None}:
+        if time.monotonic() > deadline_s:
+            left = " and ".join(f"{name} (process {holder})" for name, holder in orphans.items())
+            msg = f"{data} is in use by {left}, left over from an instance that was killed; end it, or choose another --data"
+            raise AlreadyRunning(msg)
+        threading.Event().wait(0.05)
 
 
 def is_running(data: Path) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from gridwarden import logs
 from gridwarden.config import Broker, Config, load
-from gridwarden.errors import GridwardenError
+from gridwarden.errors import GridwardenError, Unavailable
 
 READY = b"ready\n"
 FAILED = b"failed "
@@ -53,6 +55,50 @@ def reveal(broker: Broker) -> dict[str, Any]:
     return values
 
 
+@contextlib.contextmanager
+def owned(data: Path, name: str) -> Iterator[None]:
+    """Be the one process that is this part on ``data``: of two that write one file none could be right.
+
+    Raises:
+        Unavailable: another one is.
+    """
+    handle = os.open(_lock_of(data, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(f"another {name} (process {_written(handle)}) still runs on {data}") from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def owner(data: Path, name: str) -> str | None:
+    """The process that is this part on ``data``; ``None``: there is none."""
+    try:
+        handle = os.open(_lock_of(data, name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _written(handle)
+    else:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _lock_of(data: Path, name: str) -> Path:
+    return data / f"{name}.lock"
+
+
+def _written(handle: int) -> str:
+    return os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+
+
 def part(name: str, config: Config, brokers: list[Broker], ready: asyncio.Event) -> Coroutine[Any, Any, None]:
     """The life of a part."""
     from rules.load import load as load_rules  # noqa: PLC0415 - each process pays only for what it runs
@@ -78,7 +124,8 @@ async def _live(name: str, handover: Handover) -> None:
     loop.add_reader(sys.stdin.fileno(), _supervisor_gone, me)
     asyncio.ensure_future(_begun(ready))  # noqa: RUF006 - ends with the loop
     try:
-        await part(name, config, handover.brokers(config), ready)
+        with owned(config.data, name):
+            await part(name, config, handover.brokers(config), ready)
     finally:
         gc.unfreeze()
 

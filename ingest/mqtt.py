@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 """To reach the broker; and again for CONNACK and SUBACK."""
-KEEPALIVE_S = 30
+KEEPALIVE_S = 10
+"""A connection that died in silence is given up within twice this time; until then its alarms wait at the broker."""
 EXPIRY_S = 7 * 86_400
 """How long an MQTT 5 broker keeps the session while we are away."""
 STEADY_S = 10.0

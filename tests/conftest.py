@@ -67,7 +67,7 @@ class Mosquitto:
             own.append("user root")
         config.write_text("\n".join([*own, *self.lines, ""]))
         with (self.directory / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen([_mosquitto(), "-c", str(config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen([mosquitto_program(), "-c", str(config)], stdout=log, stderr=log)
         self._wait_for_the_port()
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class Mosquitto:
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running Mosquitto."""
-    if not _mosquitto():
+    if not mosquitto_program():
         pytest.skip("no mosquitto on this machine")
     directory = tmp_path / "mosquitto"
     directory.mkdir()
@@ -108,5 +108,6 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     server.stop()
 
 
-def _mosquitto() -> str:
+def mosquitto_program() -> str:
+    """Where Mosquitto is; empty: nowhere."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or ""

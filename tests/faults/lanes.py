@@ -8,6 +8,7 @@ that cell's result; the cells after it are played on a fresh instance.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from simulators.publisher import Account, Address, Publisher
@@ -78,6 +80,11 @@ class Cell:
     def pause_s(self) -> float:
         """Between two rounds."""
         return PAUSE_S
+
+    @property
+    def keepalive_s(self) -> int:
+        """How long the publisher's connection may be silent."""
+        return 15
 
     @property
     def forgiven(self) -> bool:
@@ -196,7 +203,7 @@ async def play_cell(stage: Any, watcher: Watcher, cell: Any, workload: Workload)
     await watched(instance, watcher)
     seen, snapshots, first_seq = len(watcher.changes), watcher.snapshots, watcher.seq
     account = Account()
-    async with Publisher(stage.address(workload.tag), account=account) as publisher:
+    async with Publisher(stage.address(workload.tag), account=account, keepalive_s=cell.keepalive_s) as publisher:
         await play(publisher, workload, range(ROUNDS // 2), cell.pause_s)
         rest = asyncio.create_task(play(publisher, workload, range(ROUNDS // 2, ROUNDS), cell.pause_s))
         try:
@@ -205,6 +212,7 @@ async def play_cell(stage: Any, watcher: Watcher, cell: Any, workload: Workload)
         finally:
             rest.cancel()
         await publisher.drain()
+    await arrived(instance, before, workload)
     after = await instance.drained()
     await watched(instance, watcher)
     evidence.check_ledger(after, instance.data)
@@ -215,6 +223,24 @@ async def play_cell(stage: Any, watcher: Watcher, cell: Any, workload: Workload)
         journal=sorted((seq, *told) for one in journal.values() for seq, told in one.journal.items() if seq > first_seq),
         snapshots=watcher.snapshots - snapshots, seconds=time.monotonic() - began,
     )  # fmt: skip
+
+
+async def arrived(instance: Instance, before: dict[str, Any], workload: Workload) -> None:
+    """Wait until every reading has been stored or set aside: not every broker can be asked what it holds.
+
+    If that does not happen, what is missing is found when it is counted.
+    """
+    wanted = len(workload.stored) + len(workload.quarantined)
+
+    async def stored() -> bool:
+        try:
+            ledger = await instance.ledger()
+        except (httpx.HTTPError, AssertionError):
+            return False
+        return sum(int(ledger[fate]) - int(before[fate]) for fate in ("stored", "quarantined")) >= wanted
+
+    with contextlib.suppress(AssertionError):
+        await until("every reading was stored", stored)
 
 
 async def at_rest(stage: Any) -> None:

@@ -6,12 +6,39 @@ It only counts, so that a run that went wrong can be entered in the book before 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from simulators.publisher import Account
 from tests.faults.book import Run
 from tests.faults.evidence import Evidence
-from tests.faults.workload import Workload
+from tests.faults.workload import Key, Values
+
+
+class Script(Protocol):
+    """What was published, and what it must lead to: a workload, or something like it."""
+
+    @property
+    def stored(self) -> Mapping[Key, Values]:
+        """What must lie there once each, entitled."""
+        ...
+
+    @property
+    def quarantined(self) -> Mapping[Key, Values]:
+        """Likewise, not entitled."""
+        ...
+
+    @property
+    def dead(self) -> AbstractSet[tuple[str, bytes]]:
+        """Topic and bytes of what cannot be decoded."""
+        ...
+
+    @property
+    def incidents(self) -> AbstractSet[str]:
+        """The incident key of each grid event that there must be."""
+        ...
+
 
 Rows = Counter[tuple[str, int, int, bool]]
 Told = Iterable[tuple[int, str, str]]
@@ -19,7 +46,7 @@ Told = Iterable[tuple[int, str, str]]
 
 
 def toll(
-    fault: str, workload: Workload, account: Account, found: Evidence, *, rows: Rows | None = None, told: Told | None = None
+    fault: str, workload: Script, account: Account, found: Evidence, *, rows: Rows | None = None, told: Told | None = None
 ) -> Run:  # fmt: skip
     """The run as it goes into the book.
 
@@ -40,7 +67,7 @@ def toll(
     )  # fmt: skip
 
 
-def _readings(workload: Workload, found: Evidence, rows: Rows | None) -> tuple[int, int]:
+def _readings(workload: Script, found: Evidence, rows: Rows | None) -> tuple[int, int]:
     """A reading counts once, be it missing in the records or in the history; so does a doubled one, by its most.
 
     Dead letters have no key to know them again by: they may be kept twice, never not at all.
@@ -56,7 +83,7 @@ def _readings(workload: Workload, found: Evidence, rows: Rows | None) -> tuple[i
     return missing, doubled
 
 
-def _events(workload: Workload, found: Evidence, told: list[tuple[int, str, str]] | None) -> tuple[int, int]:
+def _events(workload: Script, found: Evidence, told: list[tuple[int, str, str]] | None) -> tuple[int, int]:
     incident_of = {alarm: incident for incident, event in found.events.items() for alarm in event["alarms"]}
     fired = Counter(alarm for operation, alarm in found.journal.values() if operation == "alarm.fired")
     lost = workload.incidents - found.events.keys()

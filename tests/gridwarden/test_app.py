@@ -11,6 +11,7 @@ import pytest
 
 from gridwarden import app
 from gridwarden.errors import ConfigError, Unavailable
+from gridwarden.part import owned, owner
 
 # --- the lock -----------------------------------------------------------------------------------------------------
 
@@ -30,6 +31,31 @@ def test_the_lock_ends_with_the_block(tmp_path: Path) -> None:
     assert not app.is_running(tmp_path)
     with app.data_lock(tmp_path):
         pass
+
+
+def test_what_a_killed_instance_left_holds_the_data_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "ORPHANS_S", 0.1)
+    with owned(tmp_path, "core"):
+        left = f"in use by core \\(process {os.getpid()}\\), left over from an instance that was killed"
+        with pytest.raises(app.AlreadyRunning, match=left), app.data_lock(tmp_path):
+            pass
+        assert app.is_running(tmp_path)
+    with app.data_lock(tmp_path):
+        pass
+
+
+def test_there_is_one_core_on_a_directory(tmp_path: Path) -> None:
+    with owned(tmp_path, "core"), owned(tmp_path, "web"):
+        with (
+            pytest.raises(Unavailable, match=f"another core \\(process {os.getpid()}\\) still runs"),
+            owned(tmp_path, "core"),
+        ):
+            pass
+        assert owner(tmp_path, "core") == str(os.getpid())
+    assert owner(tmp_path, "core") is None
+    assert owner(tmp_path / "never", "core") is None
 
 
 def test_a_directory_that_never_was_used_is_not_running_and_is_not_made(tmp_path: Path) -> None:
