@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from api import alarms, auth, devices, events, gateways, local, places, platform, problems, quieting, stream
+from api import alarms, aside, auth, devices, events, gateways, local, places, platform, problems, quieting, stream
 from api.guard import HEADERS, Guard
 from api.page import Page
 from api.services import Services
@@ -22,7 +22,7 @@ def create_app(services: Services, page: Path | None) -> FastAPI:
     problems.install(app, HEADERS)
     app.add_middleware(Guard)
     api = APIRouter(prefix="/api/v1")
-    for module in (auth, places, devices, alarms, events, quieting, platform, gateways, stream, local):
+    for module in (auth, places, devices, alarms, events, quieting, platform, gateways, aside, stream, local):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(platform.health)

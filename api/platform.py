@@ -1,4 +1,4 @@
-"""What the installation says of itself: ledger, journal, rules, dead letters, quarantine, health, metrics."""
+"""What the installation says of itself: ledger, journal, rules, health, metrics."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from gridwarden.records.lines import By
 
 router = APIRouter(tags=["platform"])
 health = APIRouter(tags=["health"])
-PAYLOAD_SHOWN = 4096
-Before = Annotated[int | None, Query(ge=1, le=NUMBER_MAX)]
 
 
 @router.get("/ledger", dependencies=[needs(Action.SEE_PLATFORM)])
@@ -106,31 +104,6 @@ def rules(_asker: Asker, services: Given) -> dict[str, Any]:
             for rule in services.rules.all if rule.enabled
         ],
     }  # fmt: skip
-
-
-@router.get("/dead-letters", dependencies=[needs(Action.SEE_PLATFORM)])
-def dead_letters(services: Given, before: Before = None, limit: Limit = 100) -> dict[str, Any]:
-    """Payloads that could not be decoded, newest first; long ones are cut here and whole in the records."""
-    found = services.reader.dead_letters(before, limit)
-    shown = [
-        {"dead_letter_id": row["dead_letter_id"], "received_at": rfc3339(row["received_at_ms"]),
-         "broker": row["broker"], "topic": row["topic"], "code": row["code"], "detail": row["detail"],
-         "bytes": len(row["payload"]), "payload_hex": row["payload"][:PAYLOAD_SHOWN].hex()}
-        for row in found
-    ]  # fmt: skip
-    return {"dead_letters": shown, "next": found[-1]["dead_letter_id"] if len(found) == limit else None}
-
-
-@router.get("/quarantine", dependencies=[needs(Action.SEE_PLATFORM)])
-def quarantine(services: Given, before: Before = None, limit: Limit = 100) -> dict[str, Any]:
-    """Readings from gateways that may not speak for the device, newest first."""
-    found = services.reader.quarantine(before, limit)
-    shown = [
-        {"quarantine_id": row["quarantine_id"], "received_at": rfc3339(row["received_at_ms"]),
-         "gateway": row["gateway"], "device_id": row["device_id"], "values": row["body"]["values"]}
-        for row in found
-    ]  # fmt: skip
-    return {"quarantine": shown, "next": found[-1]["quarantine_id"] if len(found) == limit else None}
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 FOREIGN = "\x1f"
@@ -280,3 +281,24 @@ class DeadLetter:
     code: str
     detail: str
     payload: bytes
+    lane: str = ""
+    gateway: str = ""
+    """As the topic names it; empty where it names none."""
+    key: str = field(init=False)
+    """The same for the same bytes with the same fault on the same topic of the same broker: they are kept once."""
+
+    def __post_init__(self) -> None:
+        digest = blake2b(digest_size=16)
+        for text in (self.broker, self.topic, self.code, self.detail):
+            part = text.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:%b" % (len(part), part))
+        digest.update(self.payload)
+        object.__setattr__(self, "key", digest.hexdigest())
+
+
+class Retried(StrEnum):
+    """What became of a dead letter or a quarantined reading that was retried; anything else: it is still open."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"

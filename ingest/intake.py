@@ -59,8 +59,9 @@ def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Cl
     readings = [_reading(sent, gateway, message, devices, clock, bounds) for sent in decoded.readings]
     if not decoded.rejected:
         return Intake(readings, [], decoded.received, gateway)
+    where = message.received_at_ms, broker, message.topic
     letters = [
-        DeadLetter(message.received_at_ms, broker, message.topic, rejected.code, rejected.detail, rejected.payload)
+        DeadLetter(*where, rejected.code, rejected.detail, rejected.payload, gateway=gateway)
         for rejected in decoded.rejected
     ]
     return Intake(readings, letters, decoded.received, gateway)

@@ -252,7 +252,7 @@ class PahoSession:
         except UnicodeDecodeError as error:
             topic = bytes(error.object).decode("utf-8", "backslashreplace")
         packet_id, payload = message.mid, message.payload
-        item = Message(topic, payload, self._now_ms, packet_id, message.qos, self._connection, self)  # type: ignore[arg-type]  # bytes off the wire
+        item = Message(topic, payload, self._now_ms, packet_id, message.qos, self._connection, self, message.dup)  # type: ignore[arg-type]  # bytes off the wire
         if message.qos:
             if message.dup and self._is_held(item):
                 self.redelivered += 1

@@ -29,6 +29,8 @@ class Message:
     connection: int
     """Number of the connection it came on."""
     session: Session
+    dup: bool = False
+    """The broker says that it has sent this one before."""
 
 
 class Session(Protocol):

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock
 from gridwarden.core.ledger import Gateways
+from gridwarden.core.letters import KnownLetters, forget_known
 from gridwarden.core.parents import Parents
 from gridwarden.core.quieter import Quieter
 from gridwarden.core.rulebook import announce
@@ -72,7 +73,9 @@ class Judge:
         self.parents = Parents(rules, self)
         self.past_ms = 300_000
         """What came and went at once, and is over for longer, is news to nobody; 0: everything is told."""
-        self._bounds = bounds
+        self.bounds = bounds
+        self.known_letters: KnownLetters = lambda _keys: set()
+        """Which of these keys of dead letters are kept already; asked only for what a broker delivers again."""
         self._had_alarm = had_alarm
         self.gateways = Gateways()
 
@@ -117,9 +120,10 @@ class Judge:
         """Judge the readings of these messages, per device in the order of its own time."""
         transaction = Transaction(self.clock.now_ms(), messages=messages)
         taken: list[tuple[Reading, Tally]] = []
+        doubted: list[tuple[str, Tally]] = []
         for message in messages:
             session = message.session
-            taking = intake.read(message, session.broker, self.devices, self.clock, self._bounds)
+            taking = intake.read(message, session.broker, self.devices, self.clock, self.bounds)
             gateway = self.gateways.name(session.broker, taking.gateway)
             tally = transaction.tally(session.broker, session.lane, gateway)
             tally.received += taking.received
@@ -128,8 +132,16 @@ class Judge:
             for reading in taking.readings[-1:]:
                 self.listener.ourselves.came(reading.gateway, session.broker, reading.received_at_ms)
             if taking.dead_letters:
-                transaction.dead_letters += taking.dead_letters
+                transaction.dead_letters += [replace(letter, lane=session.lane) for letter in taking.dead_letters]
                 tally.dead_lettered += len(taking.dead_letters)
+                if message.dup:
+                    doubted += [(letter.key, tally) for letter in taking.dead_letters]
+        if doubted:
+            forget_known(doubted, transaction, self.known_letters)
+        return self.judged(taken, transaction)
+
+    def judged(self, taken: list[tuple[Reading, Tally]], transaction: Transaction) -> Transaction:
+        """``transaction`` with what becomes of these readings, each counted in its tally."""
         taken.sort(key=_by_device_time)
         news: list[Transition] = []
         stored = [reading for reading, tally in taken if self._take(reading, tally, transaction, news)]

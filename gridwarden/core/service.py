@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from gridwarden.core.quieter import restored
 from gridwarden.core.rulebook import announce_start
 from gridwarden.core.sources import Sources
 from gridwarden.core.windows import Windows
+from gridwarden.errors import RecordsUnavailable
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.snapshot import Registry, read_registry
 from gridwarden.records.transaction import Transaction
@@ -130,6 +131,7 @@ class Core:
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
         self._judge.gateways.restore(start.ledger)
+        self._judge.known_letters = self._known_letters
         self._judge.past_ms = ingest.past_after_s * 1000
         await self._read_registry()
         self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
@@ -143,6 +145,15 @@ class Core:
 
     def _had_alarm(self, alarm_id: str) -> bool:
         return self._writer.alarm(alarm_id) is not None
+
+    def _known_letters(self, keys: Collection[str]) -> set[str]:
+        """Those of ``keys`` that are kept, or will be."""
+        # In this order, for what is committed in between.
+        waiting = {letter.key for one in self._committer.pending() for letter in one.dead_letters} & set(keys)
+        try:
+            return waiting | self._writer.known_letters(keys)
+        except RecordsUnavailable:
+            return waiting  # those that are kept count once more, and are not kept twice
 
     # --- work ---------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ _CHECKPOINT_PAGES = 1_000
 _WAL_KEPT_BYTES = 64 * 2**20
 """What a long reader made the write-ahead log grow to is given back beyond this."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_HEAD = "0008"
+_HEAD = "0009"
 
 
 def connect(data: Path, *, read_only: bool = False) -> Engine:

@@ -18,6 +18,7 @@ from gridwarden.errors import NotFound, RecordsUnavailable
 from gridwarden.model import Alarm, GridEvent
 from gridwarden.quieting import Quieting
 from gridwarden.records import lines, rows, schema
+from gridwarden.records.aside_reader import AsideReader
 from gridwarden.records.block import StoredBlock
 from gridwarden.records.database import connect, epoch
 from gridwarden.records.lines import By
@@ -48,6 +49,7 @@ class Reader:
 
     def __init__(self, data: Path) -> None:
         self._engine = connect(data, read_only=True)
+        self.aside = AsideReader(self._read)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -289,14 +291,6 @@ class Reader:
                 "quieted_alarms": quieted_count,
             }
 
-    def dead_letters(self, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Dead letters, newest first; ``before`` is the id of the last one already had."""
-        return self._list(schema.dead_letter, "dead_letter_id", before, limit)
-
-    def quarantine(self, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Quarantined readings, newest first."""
-        return self._list(schema.quarantine, "quarantine_id", before, limit)
-
     def unregistered(self, device_id: str | None = None, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """Devices that were heard and are not registered, by id."""
         table = schema.unregistered
@@ -342,27 +336,12 @@ class Reader:
                 "newest_quarantined": lines.quarantine_of(connection, name, limit),
             }
 
-    def recount(self) -> dict[str, int]:
-        """Dead letters and quarantine as they lie there, to hold against the ledger."""
-        with self._read() as connection:
-            return {
-                "dead_lettered": connection.execute(select(func.count()).select_from(schema.dead_letter)).scalar_one(),
-                "quarantined": connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one(),
-            }
-
     def _one(self, table: Table, column: str, value: str | int, code: str) -> Any:
         with self._read() as connection:
             row = connection.execute(select(table).where(table.c[column] == value)).mappings().first()
         if row is None:
             raise NotFound(code, str(value))
         return row
-
-    def _list(self, table: Table, key: str, before: int | None, limit: int) -> list[dict[str, Any]]:
-        query = select(table).order_by(table.c[key].desc()).limit(min(limit, PAGE_LIMIT))
-        if before is not None:
-            query = query.where(table.c[key] < before)
-        with self._read() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _within(table: Table, scopes: Scopes) -> Any:

@@ -146,6 +146,12 @@ dead_letter = Table(
     Index("dead_letter_by_key", "key", unique=True),
     Index("dead_letter_by_gateway", "gateway", "dead_letter_id"),
     Index("dead_letter_counts", "gateway", "retry_outcome", "count"),
+    Index("dead_letter_by_last", "last_received_at_ms"),
+    Index(
+        "dead_letter_settled",
+        "dead_letter_id",
+        sqlite_where=text("retry_outcome IN ('stored', 'duplicate', 'quarantined')"),
+    ),
 )
 """``dead_letter_counts`` is read in place of the rows, which hold payloads. ``key`` tells the same bytes with the same fault on the same topic: they are kept once and counted."""
 

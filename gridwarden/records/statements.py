@@ -56,8 +56,6 @@ KEEP_RULE_TEXT = upsert(schema.rule_text).on_conflict_do_nothing()
 DROP_ANSWERS = delete(schema.command).where(schema.command.c.at_ms < bindparam("before_ms"))
 ADD_BLOCK = upsert(schema.intake_block)
 ADD_JOURNAL = upsert(schema.journal)
-ADD_DEAD_LETTER = upsert(schema.dead_letter)
-ADD_QUARANTINED = upsert(schema.quarantine)
 OLDEST_BLOCKS = (
     select(
         schema.intake_block.c.offset,

@@ -113,6 +113,12 @@ class Transaction:
     changes: list[Change] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     quarantined: list[Reading] = field(default_factory=list)
+    retried: dict[int, str] = field(default_factory=dict)
+    """What became of dead letters that were retried, by number."""
+    released: dict[int, str] = field(default_factory=dict)
+    """The same of quarantined readings."""
+    keeps_house: bool = False
+    """Whether what lies aside for too long, and the oldest of the journal, goes with it: a few rows of each."""
     unregistered: dict[str, SeenUnregistered] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     tallies: dict[Key, Tally] = field(default_factory=dict)
@@ -144,5 +150,5 @@ class Transaction:
         return not (
             self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
             or self.quarantined or self.quietings or self.remembered or self.tallies or self.snapshot or self.followers
-            or self.answers or self.rule_texts or self.trim_through
+            or self.answers or self.rule_texts or self.trim_through or self.retried or self.released or self.keeps_house
         )  # fmt: skip

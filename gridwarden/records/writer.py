@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
 from gridwarden.quieting import Quieting
-from gridwarden.records import block, rows, schema, statements
+from gridwarden.records import aside, block, rows, schema, statements
+from gridwarden.records.aside import Aside, Fill, Limits
 from gridwarden.records.database import connect, epoch
 from gridwarden.records.transaction import LINE_COLUMNS, Key, Tally, Transaction
 
@@ -47,6 +48,8 @@ class Committed:
     """What this transaction added to the blocks, less what it trimmed."""
     trimmed: int = 0
     """The last offset whose block it trimmed; 0: none."""
+    aside: Fill = field(default_factory=Fill)
+    """How much lies aside by now."""
 
 
 @dataclass(slots=True)
@@ -71,14 +74,16 @@ class Start:
     """Those that have not ended."""
     remembered: dict[str, str]
     """What transactions said was to be remembered, the last word of each name."""
+    aside: Fill = field(default_factory=Fill)
 
 
 class Writer:
     """Commits transactions. Not safe for two threads at once, and one process only (the data lock sees to it)."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
         self._engine = connect(data)
         self._offset = 0
+        self._aside = Aside(limits)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -92,6 +97,7 @@ class Writer:
     def start(self) -> Start:
         """Read where things stand. To be called once, before the first commit."""
         with self._read() as connection:
+            self._aside.load(connection)
             self._offset = connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
             active = select(schema.alarm).where(schema.alarm.c.state.in_([AlarmState.PENDING, AlarmState.FIRING]))
             event = schema.grid_event.c
@@ -113,6 +119,7 @@ class Writer:
                 int(connection.execute(trimmed).scalar() or 0),
                 [rows.to_quieting(row) for row in connection.execute(quietings).mappings()],
                 {row.name: row.value for row in connection.execute(select(schema.meta))},
+                self._aside.fill,
             )
 
     def shards(self) -> list[tuple[int, int, bytes]]:
@@ -161,6 +168,11 @@ class Writer:
             found: dict[str, Any] | None = connection.execute(query).scalar()
         return found
 
+    def known_letters(self, keys: Collection[str]) -> set[str]:
+        """Those of these keys of dead letters that are kept."""
+        with self._read() as connection:
+            return aside.known(connection, keys)
+
     def _alarms(self, query: Any) -> list[Alarm]:
         with self._read() as connection:
             return [rows.to_alarm(row) for row in connection.execute(query).mappings()]
@@ -184,11 +196,13 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 first_seq = _write(connection, transaction, offset, body)
+                news = self._aside.write(connection, transaction, offset)
                 freed, trimmed = _trim(connection, transaction) if transaction.trim_through else (0, 0)
         except DBAPIError as error:
             raise RecordsUnavailable(str(error.orig)) from error
         self._offset = offset
-        return Committed(offset, first_seq, len(body) - freed, trimmed)
+        self._aside.settle(news)
+        return Committed(offset, first_seq, len(body) - freed, trimmed, self._aside.fill)
 
 
 def _write(connection: Connection, transaction: Transaction, offset: int, body: bytes) -> int:
@@ -204,7 +218,8 @@ def _write(connection: Connection, transaction: Transaction, offset: int, body: 
     if transaction.forgotten:
         connection.execute(statements.FORGET_ALARM, [{"id": alarm_id} for alarm_id in transaction.forgotten])
     first_seq = _write_journal(connection, transaction, offset)
-    _write_aside(connection, transaction, offset)
+    _write_unregistered(connection, transaction)
+    _write_ledger(connection, transaction)
     _put(connection, schema.counter, [{"name": n, "value": v} for n, v in transaction.counters.items()])
     _put(connection, schema.follower, [{"name": n, "offset": o} for n, o in transaction.followers.items()])
     if transaction.snapshot:
@@ -250,30 +265,6 @@ def _write_journal(connection: Connection, transaction: Transaction, offset: int
     if entries:
         connection.execute(statements.ADD_JOURNAL, entries)
     return int(last) + 1
-
-
-def _write_aside(connection: Connection, transaction: Transaction, offset: int) -> None:
-    if transaction.dead_letters:
-        connection.execute(
-            statements.ADD_DEAD_LETTER,
-            [
-                {"offset": offset, "received_at_ms": letter.received_at_ms, "broker": letter.broker,
-                 "topic": letter.topic, "code": letter.code, "detail": letter.detail, "payload": letter.payload}
-                for letter in transaction.dead_letters
-            ],
-        )  # fmt: skip
-    if transaction.quarantined:
-        connection.execute(
-            statements.ADD_QUARANTINED,
-            [
-                {"offset": offset, "received_at_ms": reading.received_at_ms, "gateway": reading.gateway,
-                 "device_id": reading.device_id,
-                 "body": {"occurred_at_ms": reading.occurred_at_ms, "seq": reading.seq, "values": reading.values}}
-                for reading in transaction.quarantined
-            ],
-        )  # fmt: skip
-    _write_unregistered(connection, transaction)
-    _write_ledger(connection, transaction)
 
 
 def _write_unregistered(connection: Connection, transaction: Transaction) -> None:

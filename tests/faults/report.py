@@ -21,8 +21,8 @@ A gateway that knows what was acknowledged publishes readings to a whole instanc
 fault strikes. Afterwards everything it has its PUBACK for is looked for in the files. **Acknowledged**: readings with a
 PUBACK. **Lost**: of these, not in the records nor set aside with a reason, or not in the history. **Doubled**: there more
 than once. **Events**: grid events that the readings must lead to; lost, if there is none in the records or the watching
-dashboard was not told; doubled, if there are two of one incident, or it was told twice. A dead letter has no key to know it
-again by, so it may be kept twice; it is never lost."""
+dashboard was not told; doubled, if there are two of one incident, or it was told twice. A dead letter
+is looked for and counted like a reading."""
 DAMAGED = """## The medium itself damaged
 Bytes on the disk were destroyed or cut off. What was in them cannot be kept by any program; promised is that the loss is
 found at the start and **stated** exactly, and that nothing else is touched."""

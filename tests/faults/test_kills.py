@@ -4,7 +4,7 @@ At each failpoint the program stands still; core, web or the broker is killed wi
 again. Meanwhile a publisher goes on that repeats until it has its PUBACK. Afterwards everything it published must lie
 in records and history exactly once, the alarms must be the script's and those of a clean run, a dashboard that comes
 back with the last change it saw must have seen each change once and in order, and the ledger must be equal to the
-publisher's own account and to a recount. What may be there twice is a dead letter: it has no key to know it again by.
+publisher's own account and to a recount. A dead letter, too, lies there once, and counts once.
 
 The cells share three instances, so that they take a minute and not ten, beside one instance where nothing is killed.
 """
@@ -150,6 +150,7 @@ def check_kill(played: Played, clean: Evidence) -> None:
     if cell.forgiven:
         evidence.forgive_redelivery(workload, played.records, clean)
     evidence.check_equal(played.records, clean)
+    assert played.after["dead_lettered"] - played.before["dead_lettered"] == len(workload.dead)
     again = redelivered(played)
     if cell.victim == "web":
         assert again == 0, "nothing that came in was touched"

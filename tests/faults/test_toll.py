@@ -60,7 +60,7 @@ def repeat_dead_letter(found: Evidence) -> None:
         (lambda x: x.found.stored.update([KEY]), (0, 1, 0, 0)),
         (lambda x: x.found.quarantined.update([ASIDE, ASIDE]), (0, 2, 0, 0)),
         (lambda x: x.rows.update([(*KEY, True)]), (0, 1, 0, 0)),
-        (lambda x: repeat_dead_letter(x.found), (0, 0, 0, 0)),
+        (lambda x: repeat_dead_letter(x.found), (0, 1, 0, 0)),
         (lambda x: lose_event(x.found), (0, 0, 1, 0)),
         (lambda x: x.told.pop(), (0, 0, 1, 0)),
         (lambda x: x.found.rows_of.update([min(x.found.events)]), (0, 0, 0, 1)),

@@ -68,14 +68,11 @@ def toll(
 
 
 def _readings(workload: Script, found: Evidence, rows: Rows | None) -> tuple[int, int]:
-    """A reading counts once, be it missing in the records or in the history; so does a doubled one, by its most.
-
-    Dead letters have no key to know them again by: they may be kept twice, never not at all.
-    """
+    """A reading counts once, be it missing in the records or in the history; so does a doubled one, by its most."""
     records = {(*key, True): count for key, count in found.stored.items()}
     records |= {(*key, False): count for key, count in found.quarantined.items()}
     published = [(*key, True) for key in workload.stored] + [(*key, False) for key in workload.quarantined]
-    missing, doubled = len(workload.dead - found.dead.keys()), 0
+    missing, doubled = len(workload.dead - found.dead.keys()), sum(found.dead.values()) - len(found.dead)
     for key in published:
         counts = [records.get(key, 0), *([] if rows is None else [rows[key]])]
         missing += min(counts) == 0

@@ -117,6 +117,7 @@ class Site:
         )  # fmt: skip
         self.judge.restore([*start.alarms, *start.resolved], start.remembered)
         self.judge.devices = self.devices
+        self.judge.known_letters = self.writer.known_letters
         self.judge.parents.restore(start.alarms, self.devices, Population(self.rules, self.devices))
 
     def restart(self) -> None:

@@ -30,7 +30,7 @@ def facts(site: Any) -> dict[str, int]:
     reader = site.reader()
     try:
         ledger = reader.ledger()
-        recount = reader.recount()
+        recount = reader.aside.recount()
     finally:
         reader.close()
     assert ledger["received"] == sum(ledger[n] for n in ("stored", "duplicate", "dead_lettered", "quarantined"))
@@ -45,7 +45,7 @@ def stored(site: Any) -> list[Any]:
 def codes(site: Any) -> list[str]:
     reader = site.reader()
     try:
-        return [letter["code"] for letter in reader.dead_letters()]
+        return [letter["code"] for letter in reader.aside.letters()]
     finally:
         reader.close()
 
@@ -80,8 +80,10 @@ def test_what_cannot_be_decoded_is_one_dead_letter_kept_whole(site: Any, payload
     site.hear(payload, NORMAL)
     assert facts(site) == {"received": 2, "stored": 1, "dead_lettered": 1}
     reader = site.reader()
-    (letter,) = reader.dead_letters()
+    (listed,) = reader.aside.letters()
+    letter = reader.aside.letter(listed["dead_letter_id"])
     reader.close()
+    assert (listed["bytes"], listed["head"]) == (len(payload), payload[:4096])
     assert (letter["code"], letter["payload"], letter["broker"]) == (code, payload, "b")
 
 

@@ -103,7 +103,7 @@ def test_every_line_balances_whatever_comes_and_whenever_we_restart(
         site.restart()
     reader = site.reader()
     lines = reader.ledger_lines(By.GATEWAY)
-    recount, ledger = reader.recount(), reader.ledger()
+    recount, ledger = reader.aside.recount(), reader.ledger()
     reader.close()
     assert all(line["received"] == sum(line[fate] for fate in FATES) for line in lines)
     by_gateway: Counter[str] = Counter()

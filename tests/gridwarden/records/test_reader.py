@@ -123,11 +123,11 @@ def test_the_journal_and_what_was_set_aside_come_in_pages(filled: Writer, reader
         (seq, "alarm.fired", "op") for seq in (3, 4, 5)
     ]
     assert entries[0].body["alarm"]["alarm_id"] == "A2"
-    first = reader.dead_letters(limit=4)
-    second = reader.dead_letters(before=first[-1]["dead_letter_id"])
+    first = reader.aside.letters(limit=4)
+    second = reader.aside.letters(before=first[-1]["dead_letter_id"])
     assert [letter["code"] for letter in first + second] == ["c5", "c4", "c3", "c2", "c1", "c0"]
-    assert reader.quarantine() == []
-    assert reader.recount() == {"dead_lettered": 6, "quarantined": 0}
+    assert reader.aside.quarantined() == []
+    assert reader.aside.recount() == {"dead_lettered": 6, "quarantined": 0}
 
 
 def test_blocks_come_in_order_until_the_limit_and_one_at_least(writer: Writer, reader: Reader) -> None:

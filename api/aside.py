@@ -1,0 +1,132 @@
+"""What was set aside: dead letters and quarantined readings, listed, grouped, shown. See docs/guide/dead-letters.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from api.auth import needs
+from api.paging import NUMBER_MAX, Key, Limit
+from api.services import Given
+from gridwarden.access import Action
+from gridwarden.clock import rfc3339
+from gridwarden.model import Retried
+from gridwarden.records.aside_reader import Group, Which
+
+router = APIRouter(tags=["aside"], dependencies=[needs(Action.SEE_PLATFORM)])
+PAYLOAD_SHOWN = 64 * 1024
+"""Bytes of one letter's payload that come in JSON; all of them come with ``raw``."""
+GROUPS_LIMIT = 1_000
+Before = Annotated[int | None, Query(ge=1, le=NUMBER_MAX)]
+Number = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
+_ELEMENT = re.compile(r"(readings\[\d+\]): (.*)", re.DOTALL)
+_PART = re.compile(r"([a-z]+): (.*)", re.DOTALL)
+_LINE = re.compile(r"\bat (line \d+ column \d+)")
+_UNSEEN = {"x-content-type-options": "nosniff", "content-disposition": "attachment"}
+
+
+@router.get("/dead-letters")
+def dead_letters(
+    services: Given,
+    code: Key = None,
+    gateway: Key = None,
+    settled: bool = False,
+    before: Before = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """Payloads that could not be decoded, newest first; long ones are cut here.
+
+    ``settled``: also those that a retry has settled.
+    """
+    found = services.reader.aside.letters(Which(code, gateway, settled=settled), before, limit)
+    shown = [_letter(row, row["head"], row["bytes"]) for row in found]
+    return {"dead_letters": shown, "next": found[-1]["dead_letter_id"] if len(found) == limit else None}
+
+
+@router.get("/dead-letters/groups")
+def dead_letter_groups(services: Given, code: Key = None, gateway: Key = None, settled: bool = False) -> dict[str, Any]:
+    """How many of which reason from which gateway, the most frequent first."""
+    groups = services.reader.aside.letter_groups(Which(code, gateway, settled=settled))
+    shown = [{"code": one.code, "gateway": one.gateway, **_group(one), "bytes": one.bytes} for one in groups]
+    return {"groups": shown[:GROUPS_LIMIT], "truncated": len(shown) > GROUPS_LIMIT}
+
+
+@router.get("/dead-letters/{number}")
+def dead_letter(services: Given, number: Number, raw: bool = False) -> Any:
+    """One dead letter; ``raw``: its bytes and nothing else."""
+    row = services.reader.aside.letter(number)
+    payload: bytes = row["payload"]
+    if raw:
+        return Response(payload, media_type="application/octet-stream", headers=_UNSEEN)
+    return _letter(row, payload[:PAYLOAD_SHOWN], len(payload))
+
+
+@router.get("/quarantine")
+def quarantine(
+    services: Given, device: Key = None, gateway: Key = None, settled: bool = False, before: Before = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """Readings from gateways that may not speak for the device, newest first."""
+    which = Which(gateway=gateway, device_id=device, settled=settled)
+    found = services.reader.aside.quarantined(which, before, limit)
+    shown = [_quarantined(row) for row in found]
+    return {"quarantine": shown, "next": found[-1]["quarantine_id"] if len(found) == limit else None}
+
+
+@router.get("/quarantine/groups")
+def quarantine_groups(services: Given, gateway: Key = None, settled: bool = False) -> dict[str, Any]:
+    """How many of which device from which gateway, the most frequent first."""
+    groups = services.reader.aside.quarantine_groups(Which(gateway=gateway, settled=settled))
+    shown = [{"device_id": one.code, "gateway": one.gateway, **_group(one)} for one in groups]
+    return {"groups": shown[:GROUPS_LIMIT], "truncated": len(shown) > GROUPS_LIMIT}
+
+
+@router.get("/quarantine/{number}")
+def quarantined_reading(services: Given, number: Number) -> dict[str, Any]:
+    """One quarantined reading."""
+    return _quarantined(services.reader.aside.quarantined_one(number))
+
+
+def _letter(row: Mapping[str, Any], head: bytes, size: int) -> dict[str, Any]:
+    place, reason = place_of(row["detail"])
+    return {
+        "dead_letter_id": row["dead_letter_id"], "received_at": rfc3339(row["received_at_ms"]),
+        "last_received_at": rfc3339(row["last_received_at_ms"]), "count": row["count"], "broker": row["broker"],
+        "lane": row["lane"], "topic": row["topic"], "gateway": row["gateway"], "code": row["code"],
+        "detail": row["detail"], "place": place, "reason": reason, "bytes": size, "payload_hex": head.hex(),
+        **_retried(row),
+    }  # fmt: skip
+
+
+def _quarantined(row: Mapping[str, Any]) -> dict[str, Any]:
+    body = row["body"]
+    return {
+        "quarantine_id": row["quarantine_id"], "received_at": rfc3339(row["received_at_ms"]),
+        "occurred_at": rfc3339(body["occurred_at_ms"]), "seq": body["seq"], "gateway": row["gateway"],
+        "device_id": row["device_id"], "values": body["values"], **_retried(row),
+    }  # fmt: skip
+
+
+def _retried(row: Mapping[str, Any]) -> dict[str, Any]:
+    at_ms = row["retried_at_ms"]
+    return {"retried_at": None if at_ms is None else rfc3339(at_ms), "retry_outcome": row["retry_outcome"],
+            "settled": row["retry_outcome"] in set(Retried)}  # fmt: skip
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {"count": group.count, "rows": group.rows, "first_at": rfc3339(group.first_at_ms),
+            "last_at": rfc3339(group.last_at_ms), "example": group.example}  # fmt: skip
+
+
+def place_of(detail: str) -> tuple[str, str]:
+    """Where in its payload a fault lies (``readings[3].values``, ``line 1 column 5``), and what it is."""
+    element = _ELEMENT.fullmatch(detail)
+    place, reason = (element[1], element[2]) if element else ("", detail)
+    part = _PART.fullmatch(reason)
+    if part:
+        place, reason = f"{place}.{part[1]}" if place else part[1], part[2]
+    line = _LINE.search(detail)
+    return (line[1] if line and not place else place), reason
