@@ -141,6 +141,8 @@ class Broker(_Section):
     tls: Tls | None = None
     telemetry: tuple[str, ...] = ("gridwarden/v1/+/up",)
     alarm: tuple[str, ...] = ("gridwarden/v1/+/alarm",)
+    errors: bool = False
+    """Whether gateways are told over it, under their topic ``…/errors``, what was wrong with their payloads."""
     receive_maximum: int = Field(10_000, ge=10, le=65_535)
     """Messages that may be unacknowledged in one session."""
     hold_after_connect_s: float = Field(0.0, ge=0, le=60)

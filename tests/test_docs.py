@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
@@ -17,11 +18,15 @@ from pydantic import BaseModel
 
 from gridwarden.broker import EmbeddedBroker, credentials
 from gridwarden.cli.main import cli
+from gridwarden.clock import SystemClock
 from gridwarden.config import NOT_KEYS, PREFIX, Broker, Config, Tls, load
+from gridwarden.core.notices import Faults
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import COMMON, KINDS, Field
-from gridwarden.model import Quality
+from gridwarden.model import Device, Quality
+from ingest import intake
 from ingest.decode import decode_native
+from ingest.session import Lane, Message
 from ingest.values import check
 from rules.load import load as load_rules
 
@@ -249,12 +254,25 @@ def test_every_field_of_every_kind_stands_in_the_guide() -> None:
 
 
 def test_the_bodies_of_the_guide_are_readings() -> None:
-    for payload in blocks(gateways(), "json"):
+    for payload in blocks(gateways().partition("\n## Connections")[0], "json"):
         assert_a_good_reading(payload)
 
 
+def test_what_a_gateway_is_told_of_its_payloads_is_what_the_guide_says() -> None:
+    section = gateways().partition("\n## What became of a message")[2].partition("\n## ")[0]
+    (example,), (answer,) = blocks(section, "python"), blocks(section, "json")
+    payloads = re.findall(r"'([{[].*[}\]])', qos=1", example)
+    assert len(payloads) == 2
+    clock, smoke = SystemClock(), {"SMK-1": Device("SMK-1", "smoke")}
+    told = Faults("b", "gw", Lane.TELEMETRY, 0)
+    for payload in payloads:
+        message = Message("gridwarden/v1/gw/up", payload.encode(), clock.now_ms(), 1, 1, 1, SimpleNamespace())  # type: ignore[arg-type]
+        told.note(message, intake.read(message, "b", smoke, clock, intake.Bounds(10_000, 0, None)))
+    assert json.loads(answer) == told.body() | {"at": "2026-11-22T12:48:02.676Z"}
+
+
 async def test_the_example_delivers(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = blocks(gateways(), "python")
+    (example,) = blocks(gateways().partition("\n## An example")[2], "python")
     user, password = broker.credentials("gw1")
     for name, value in {"GATEWAY": user, "PASSWORD": password, "BROKER": broker.host, "PORT": broker.mqtt_port}.items():
         monkeypatch.setenv(name, str(value))

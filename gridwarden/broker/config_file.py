@@ -22,6 +22,9 @@ has 65,535 at most: hence one session per filter. A change does not reach subscr
 FILTERS = ("gridwarden.v1", "gridwarden.v1.>")
 """What the ingester may subscribe to; a filter ending in ``#`` needs its parent as well."""
 
+ERRORS = "gridwarden.v1.*.errors"
+"""What the ingester may publish to: what was wrong with a gateway's payloads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -41,7 +44,7 @@ def render(
     ``sync_s``: how often what is acknowledged is forced to the disk; 0: before each acknowledgement.
     """
     users = [_user(SUPERVISOR, credentials.supervisor, "STANDARD"),
-             _user(INGESTER, credentials.ingester, "MQTT", publish={"deny": [">"]},
+             _user(INGESTER, credentials.ingester, "MQTT", publish={"allow": [ERRORS]},
                    subscribe={"allow": [*FILTERS, "$MQTT.sub.>"]}),
              _user(REPLAYER, credentials.replayer, "MQTT", publish={"allow": ["gridwarden.v1.>"]},
                    subscribe={"deny": [">"]}),

@@ -101,7 +101,7 @@ class EmbeddedBroker:
         user, password = self.credentials(credentials.INGESTER)
         values = {
             "name": "embedded", "host": self.host, "port": self.mqtt_port, "username": user, "password": password,
-            "receive_maximum": config_file.MAX_ACK_PENDING, "hold_after_connect_s": config_file.HOLD_AFTER_CONNECT_S,
+            "receive_maximum": config_file.MAX_ACK_PENDING, "errors": True, "hold_after_connect_s": config_file.HOLD_AFTER_CONNECT_S,
         }  # fmt: skip
         return Broker.model_validate(values)
 

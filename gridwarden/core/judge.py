@@ -16,6 +16,7 @@ from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock
 from gridwarden.core.ledger import Gateways
 from gridwarden.core.letters import KnownLetters, forget_known
+from gridwarden.core.notices import Faults, faults_of
 from gridwarden.core.parents import Parents
 from gridwarden.core.quieter import Quieter
 from gridwarden.core.rulebook import announce
@@ -118,7 +119,8 @@ class Judge:
 
     def batch(self, messages: Sequence[Message]) -> Transaction:
         """Judge the readings of these messages, per device in the order of its own time."""
-        transaction = Transaction(self.clock.now_ms(), messages=messages)
+        faults: list[Faults] = []
+        transaction = Transaction(self.clock.now_ms(), messages=messages, faults=faults)
         taken: list[tuple[Reading, Tally]] = []
         doubted: list[tuple[str, Tally]] = []
         for message in messages:
@@ -131,6 +133,8 @@ class Judge:
             taken += [(reading, tally) for reading in taking.readings]
             for reading in taking.readings[-1:]:
                 self.listener.ourselves.came(reading.gateway, session.broker, reading.received_at_ms)
+            if (faulty := faults_of(message, taking)) is not None:
+                faults.append(faulty)
             if taking.dead_letters:
                 transaction.dead_letters += [replace(letter, lane=session.lane) for letter in taking.dead_letters]
                 tally.dead_lettered += len(taking.dead_letters)

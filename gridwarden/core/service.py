@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from pydantic_core import to_json
 
 from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
@@ -18,6 +19,7 @@ from gridwarden.config import Broker, Config
 from gridwarden.core.committer import Committer
 from gridwarden.core.judge import Judge
 from gridwarden.core.ledger import Totals
+from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
 from gridwarden.core.rulebook import announce_start
@@ -30,6 +32,7 @@ from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
+from ingest.outbox import Outbox
 from ingest.session import Lane
 from ingest.stale import forget_stale
 from rules.engine import Engine
@@ -53,6 +56,8 @@ FOLLOWERS = ("history",)
 """Who must have followed a block before it may go."""
 COMMITS_WAITING = 2
 """Transactions that may wait for the disk before no more telemetry is taken: the next batch only grows."""
+NOTICES_EVERY_S = 1.0
+"""A gateway is told so often at most what was wrong with its messages."""
 ALARMS_WAITING_LIMIT = 100_000
 """Messages that may wait for records that cannot commit. What a broker keeps comes again with each connection."""
 PROVISIONAL_STEP = 100
@@ -87,6 +92,8 @@ class Core:
             (broker.name for broker in brokers if broker.hold_after_connect_s > 0),
             config.ingest.batch_messages,
         )
+        self._outboxes = {broker.name: Outbox(broker) for broker in brokers if broker.errors}
+        self._notices = Notices(self._outboxes)
         self._judge: Judge
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -102,6 +109,9 @@ class Core:
                 tasks.create_task(self._committer.run(), name="core-commit")
                 tasks.create_task(self._work(), name="core-work")
                 tasks.create_task(self._orders.carry_out(self._judge), name="core-commands")
+                tasks.create_task(self._tell_gateways(), name="core-notices")
+                for name, outbox in self._outboxes.items():
+                    tasks.create_task(outbox.run(), name=f"outbox-{name}")
                 for session in self._sources.sessions:
                     tasks.create_task(session.run(), name=f"session-{session.name}")
                 if ready:
@@ -250,6 +260,7 @@ class Core:
         self._offset = committed.offset
         self._trimmed = max(self._trimmed, committed.trimmed)
         self._totals.add(transaction)
+        self._notices.take(transaction.faults)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
@@ -257,6 +268,13 @@ class Core:
             self._orders.reply(answer.command_id, answer.body)
         self._link.wake(committed.offset, committed.first_seq + len(transaction.changes) - 1)
         self._arrived.set()
+
+    async def _tell_gateways(self) -> None:
+        """Tell each gateway what was wrong with its messages, once a second at most."""
+        while True:
+            await asyncio.sleep(NOTICES_EVERY_S)
+            for faults in self._notices.due():
+                self._outboxes[faults.broker].put(faults.topic, to_json(faults.body()))
 
     def _count_spool(self, added: int) -> None:
         self._spool_bytes += added
@@ -310,6 +328,10 @@ class Core:
             "waiting_messages": self._sources.waiting(),
             "lanes": self._totals.lanes(),
             "ledger_imbalance": self._totals.imbalance,
+            "notices": {
+                "told": sum(outbox.told for outbox in self._outboxes.values()),
+                "lost": self._notices.untold + sum(outbox.lost for outbox in self._outboxes.values()),
+            },
             "sessions": self._sources.status(),
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
             "records": "failing" if self._committer.failing else "ok",

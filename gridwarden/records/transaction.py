@@ -133,6 +133,8 @@ class Transaction:
     """… if they were committed before this."""
     messages: Sequence[Any] = ()
     """What to acknowledge to the broker once this is durable; opaque here."""
+    faults: Sequence[Any] = ()
+    """What gateways are to be told of their messages once this is durable; opaque here."""
     announced: bool = False
     """Whether its alarms were pushed as provisional while the records could not commit."""
 

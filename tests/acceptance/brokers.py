@@ -113,7 +113,12 @@ class MosquittoSite(Site):
 
     def lead_to(self, ca_file: Path) -> None:
         """Write the configuration, with the authority in ``ca_file`` for TLS."""
-        told = [f'host = "{self._mosquitto.host}"', f"port = {self.port}", f'version = "{self._wanted.version}"']
+        told = [
+            "errors = true",
+            f'host = "{self._mosquitto.host}"',
+            f"port = {self.port}",
+            f'version = "{self._wanted.version}"',
+        ]
         if self._wanted.tls:
             secret = self._mosquitto.directory / "password"
             secret.write_text(f"{PASSWORD}\n")

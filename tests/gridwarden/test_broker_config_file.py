@@ -37,13 +37,13 @@ def test_a_gateway_speaks_for_itself_alone() -> None:
     assert 'allowed_connection_types: ["MQTT"]' in line
 
 
-def test_the_ingester_publishes_nothing_and_the_supervisor_never_speaks_mqtt() -> None:
+def test_the_ingester_tells_gateways_of_errors_and_nothing_else_and_the_supervisor_never_speaks_mqtt() -> None:
     ingester, supervisor = (
         next(line for line in rendered().splitlines() if f'user: "{user}"' in line)
         for user in ("ingester", "supervisor")
     )
 
-    assert '"publish": {"deny": [">"]}' in ingester
+    assert '"publish": {"allow": ["gridwarden.v1.*.errors"]}' in ingester
     assert 'allowed_connection_types: ["STANDARD"]' in supervisor
 
 

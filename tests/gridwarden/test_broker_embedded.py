@@ -137,7 +137,7 @@ async def test_a_gateway_hears_what_is_addressed_to_it_alone(broker: EmbeddedBro
             assert (await gateway.subscribe(topic, qos=1))[0].is_failure
 
 
-async def test_the_ingester_publishes_nothing(broker: EmbeddedBroker) -> None:
+async def test_the_ingester_publishes_no_telemetry(broker: EmbeddedBroker) -> None:
     async with client(broker, "ingester") as listener, client(broker, "gw1") as gateway:
         await listener.subscribe("gridwarden/v1/#", qos=1)
         await listener.publish("gridwarden/v1/gw1/up", "forged", qos=1)
