@@ -129,6 +129,22 @@ def _freeze(history: History, order: SnapshotOrder) -> Snapshot:
     raise Unavailable('only the embedded history ([history] kind = "duckdb") can be read as a whole')
 
 
+class BackupOrder(BaseModel):
+    """A folder of this machine, not there yet, that is to become a backup."""
+
+    model_config = ConfigDict(extra="forbid")
+    folder: Path
+
+
+@router.post("/backup")
+async def take_backup(order: BackupOrder, services: Given) -> StreamingResponse:
+    """One JSON line per step of progress, then ``{"backup"}`` or ``{"error", "code"}``."""
+    if services.backups is None:
+        raise NotFound("not_found", "backup")
+    steps = services.backups.take(order.folder)
+    return StreamingResponse((to_json(step) + b"\n" async for step in steps), media_type="application/x-ndjson")
+
+
 class RulesOrder(BaseModel):
     """Other rules, or only what they would change."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol, cast
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -23,6 +24,14 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
 from gridwarden.records.reader import Reader
 from rules.rule import RuleSet
+
+
+class TakesBackups(Protocol):
+    """Who makes backups."""
+
+    def take(self, folder: Path) -> AsyncIterator[dict[str, Any]]:
+        """Steps of progress (``what``, ``share``), then ``{"backup"}`` or ``{"error", "code"}``."""
+        ...
 
 
 class Checked(Protocol):
@@ -52,6 +61,7 @@ class Services:
     """Origins a browser may come from."""
     on_registry_change: Callable[[], None] = field(default=lambda: None)
     auditor: Auditor = field(init=False)
+    backups: TakesBackups | None = None
     connections: set[Checked] = field(default_factory=set)
     """Open websockets of those who are signed in."""
     strangers: set[Checked] = field(default_factory=set)

@@ -223,7 +223,7 @@ class Running:
 
 
 def _live_here(name: str, config: Config, handover: Handover) -> Callable[[asyncio.Event], Any]:
-    return lambda ready: part(name, config, handover.brokers(config), ready)
+    return lambda ready: part(name, config, handover.brokers(config), ready, handover.config_path)
 
 
 def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio.Event], Any]:

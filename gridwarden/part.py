@@ -99,8 +99,10 @@ def _written(handle: int) -> str:
     return os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
 
 
-def part(name: str, config: Config, brokers: list[Broker], ready: asyncio.Event) -> Coroutine[Any, Any, None]:
-    """The life of a part."""
+def part(
+    name: str, config: Config, brokers: list[Broker], ready: asyncio.Event, config_path: Path | None = None
+) -> Coroutine[Any, Any, None]:
+    """The life of a part; ``config_path`` is where ``config`` was read."""
     from rules.load import load as load_rules  # noqa: PLC0415 - each process pays only for what it runs
 
     rules = load_rules(config.rules, shipped_packs=config.shipped_packs)
@@ -111,7 +113,7 @@ def part(name: str, config: Config, brokers: list[Broker], ready: asyncio.Event)
     from dashboards import DIST  # noqa: PLC0415
     from gridwarden.web.service import Web  # noqa: PLC0415
 
-    return Web(config, rules, DIST).run(ready)
+    return Web(config, rules, DIST, config_path).run(ready)
 
 
 async def _live(name: str, handover: Handover) -> None:
@@ -125,7 +127,7 @@ async def _live(name: str, handover: Handover) -> None:
     asyncio.ensure_future(_begun(ready))  # noqa: RUF006 - ends with the loop
     try:
         with owned(config.data, name):
-            await part(name, config, handover.brokers(config), ready)
+            await part(name, config, handover.brokers(config), ready, handover.config_path)
     finally:
         gc.unfreeze()
 

@@ -100,4 +100,4 @@ async def _opened(installation: Installation, stack: AsyncExitStack) -> Any:
     stack.enter_context(app.data_lock(config.data))
     app.prepare(config.data, first_user=False)
     rules = load_rules(config.rules, shipped_packs=config.shipped_packs)
-    return await stack.enter_async_context(local_app(config, rules))
+    return await stack.enter_async_context(local_app(config, rules, installation.config_path))

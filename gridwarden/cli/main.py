@@ -10,6 +10,7 @@ import typer
 from gridwarden import __version__, app, logs
 from gridwarden.cli import (
     backtest,
+    backups,
     bench,
     checks,
     gateways,
@@ -80,7 +81,7 @@ async def _run(here: app.Installation, *, single: bool) -> None:
                 await asked_to_end()
 
 
-_START, _FEED, _SEE = "Start", "Registry, accounts, data", "Look and measure"
+_START, _FEED, _SEE, _KEEP = "Start", "Registry, accounts, data", "Look and measure", "Keep"
 cli.command("run", rich_help_panel=_START)(run)
 cli.command("demo", rich_help_panel=_START)(instance.demo)
 cli.command("check", rich_help_panel=_START)(checks.check)
@@ -96,6 +97,7 @@ review.rules.command("apply")(rulebook.apply)
 review.rules.command("explain")(rulebook.explain)
 cli.add_typer(review.rules, name="rules", rich_help_panel=_SEE)
 cli.add_typer(silences.silences, name="silence", rich_help_panel=_SEE)
+cli.command("backup", rich_help_panel=_KEEP)(backups.backup)
 cli.command("bench", rich_help_panel=_SEE)(bench.bench)
 
 

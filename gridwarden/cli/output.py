@@ -30,6 +30,8 @@ PLAIN = {
     "quieting_ended": "{} has ended already",
     "matches_everything": "{}",
     "bad_window": "{}",
+    "backup_exists": "{} exists; name a new folder",
+    "backup_under_way": "another backup is under way; wait for it",
     "name_taken": "the name {} is taken",
     "invalid": "{}",
     "unavailable": "{}",

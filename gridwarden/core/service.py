@@ -17,6 +17,7 @@ from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock, Steps, SystemClock
 from gridwarden.config import Broker, Config
 from gridwarden.core.committer import Committer
+from gridwarden.core.copies import copy_records
 from gridwarden.core.judge import Judge
 from gridwarden.core.ledger import Totals
 from gridwarden.core.notices import Notices
@@ -302,6 +303,8 @@ class Core:
                 self._followed[name] = min(max(0, offset), self._offset)
 
     async def _answer(self, command_id: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        if name == "copy":
+            return await copy_records(self._committer, self._writer, params)
         return self.status() if name == "status" else await self._orders.ask(command_id, name, params)
 
     def _read_rules(self) -> RuleSet:

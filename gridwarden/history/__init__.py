@@ -6,7 +6,9 @@ The protocol and its values. Implementations: ``duckdb`` (embedded), ``influxdb`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
@@ -70,6 +72,21 @@ class SealReport:
 
     rows: int
     files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What was copied, and the immutable files that belong to it and still lie where they lay."""
+
+    epoch: str
+    offset: int
+    """The last one followed: records after it belong beside this copy."""
+    rows: int | None
+    """Readings, as its own books count them; ``None``: they lie elsewhere."""
+    files: tuple[tuple[Path, str], ...] = ()
+    """To be linked or copied below the copy, each under its name; they stay there while it is frozen."""
+    missing: str = ""
+    """What is not in the copy, and who copies it."""
 
 
 class History(Protocol):
@@ -153,6 +170,13 @@ class History(Protocol):
 
     def retain(self, from_ms: int) -> int:
         """Drop the whole days (UTC) that ended before ``from_ms``; returns the readings dropped."""
+        ...
+
+    def frozen(self, directory: Path) -> AbstractContextManager[Frozen]:
+        """Copy what of it lies here into the new ``directory``, in one state; what the copy names stays within the block.
+
+        Appending goes on meanwhile.
+        """
         ...
 
     def close(self) -> None:

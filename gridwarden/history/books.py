@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gridwarden.files import replace_durably
 from gridwarden.history import HistoryMismatch, HistoryUnavailable
+from gridwarden.history.copying import copy_file
 
 BOOKS = "influx.json"
 REJECTED = "influx-rejected.jsonl"
@@ -94,6 +95,12 @@ class Books:
                 os.fsync(file.fileno())
         except OSError as error:
             raise HistoryUnavailable(f"{path}: {error.strerror}") from error
+
+    def copy(self, directory: Path) -> None:
+        """Copy both files, as far as they are there, into ``directory``."""
+        for name in (BOOKS, REJECTED, f"{REJECTED}.1"):
+            if (self._directory / name).exists():
+                copy_file(self._directory / name, directory / name)
 
 
 def _read(path: Path, target: str) -> Page:

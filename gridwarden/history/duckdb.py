@@ -18,6 +18,7 @@ import duckdb
 
 from gridwarden.history import (
     Buckets,
+    Frozen,
     HistoryMismatch,
     HistoryUnavailable,
     Latest,
@@ -29,6 +30,7 @@ from gridwarden.history import (
 )
 from gridwarden.history.audit import Account
 from gridwarden.history.columns import columns_of
+from gridwarden.history.copying import freeze
 from gridwarden.history.layout import Layout, hot, one
 from gridwarden.history.names import Name, Names
 from gridwarden.history.queries import Place, Queries
@@ -221,6 +223,17 @@ class DuckDBHistory:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
+
+    @contextmanager
+    def frozen(self, directory: Path) -> Iterator[Frozen]:
+        """See :class:`gridwarden.history.History`. The hot tables are copied at once, the sealed files stay put."""
+        directory.mkdir(mode=0o700)
+        with self._retired.reading():
+            with self._cursor() as cursor:
+                tables = [hot(table) for table in self._layout.tables]
+                taken = freeze(cursor, self._path.stem, self._root, directory / _FILE, tables)
+            (directory / _FILE).chmod(0o600)
+            yield taken
 
     def close(self) -> None:
         """See :class:`gridwarden.history.History`."""

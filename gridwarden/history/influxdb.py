@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gridwarden.errors import Refused
-from gridwarden.history import Buckets, HistoryMismatch, Latest, SealReport, Series, flux
+from gridwarden.history import Buckets, Frozen, HistoryMismatch, Latest, SealReport, Series, flux
 from gridwarden.history.audit import Account
 from gridwarden.history.books import Books
 from gridwarden.history.influx_client import Connection
@@ -240,6 +241,16 @@ class InfluxHistory:
                 self._sums.retain(start_of_day_ms, last)
                 self._books.turn(dropped=self._books.page.dropped + dropped)
         return dropped
+
+    @contextmanager
+    def frozen(self, directory: Path) -> Iterator[Frozen]:
+        """See :class:`gridwarden.history.History`. Only how far it has come: the points lie in InfluxDB."""
+        directory.mkdir(mode=0o700)
+        with self._writing:  # page and refused points of one state
+            page = self._books.page
+            self._books.copy(directory)
+        missing = f"the readings in InfluxDB, bucket {self._bucket}: `influx backup` copies them"
+        yield Frozen(page.epoch, page.offset, None, missing=missing)
 
     def close(self) -> None:
         """See :class:`gridwarden.history.History`."""

@@ -5,12 +5,13 @@ Synchronous; core calls it from one worker thread. A commit that fails leaves no
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
@@ -93,6 +94,14 @@ class Writer:
     def offset(self) -> int:
         """The newest offset committed."""
         return self._offset
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection that commits, for a copy made beside the commits; see :mod:`gridwarden.records.copying`."""
+        pooled = self._engine.raw_connection()
+        try:
+            return cast("sqlite3.Connection", pooled.driver_connection)
+        finally:
+            pooled.close()  # back to the pool, which holds this one alone: one thread works here, one thing at a time
 
     def start(self) -> Start:
         """Read where things stand. To be called once, before the first commit."""

@@ -32,6 +32,7 @@ from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
 from gridwarden.records.reader import Reader
 from gridwarden.web.absent import AbsentHistory
+from gridwarden.web.backups import Backups, Pin, by_core, by_ourselves
 from rules.load import load as load_rules
 from rules.rule import RuleSet
 
@@ -48,11 +49,12 @@ _log = structlog.get_logger("web")
 class Web:
     """Everything of the web process; ``run`` is its life."""
 
-    def __init__(self, config: Config, rules: RuleSet, page: Path | None) -> None:
+    def __init__(self, config: Config, rules: RuleSet, page: Path | None, config_path: Path | None = None) -> None:
         self._config = config
+        self._config_path = config_path
         self._rules = rules
         self._page = page
-        self._followed = 0
+        self._pin = Pin()
         self._news = asyncio.Event()
         self._rules_loaded = asyncio.Event()
         self._services: Services
@@ -63,6 +65,8 @@ class Web:
             self._services = services
             services.on_registry_change = lambda: _tell_registry(services)
             services.hub.on_rules_loaded = self._rules_loaded.set
+            copy = by_core(services.link, asyncio.get_running_loop())
+            services.backups = Backups(self._config, self._config_path, services.history, copy, self._pin.held)
             app = create_app(services, self._page)
             http = self._config.http
             local = socket_path(self._config.data, "web")
@@ -86,7 +90,7 @@ class Web:
         if "provisional" in frame:
             services.hub.push_provisional(frame["provisional"])
         if frame.get("link") == "up":
-            services.link.tell({"followed": {"history": self._followed}})
+            services.link.tell({"followed": {"history": self._pin.told}})
 
     async def _keep_rules(self, services: Services) -> None:
         """Names and texts of the rules that core has loaded, read where core has read them."""
@@ -102,15 +106,15 @@ class Web:
 
     async def _follow(self, services: Services) -> None:
         async def followed(offset: int) -> None:
-            self._followed = offset
-            services.link.tell({"followed": {"history": offset}})
+            self._pin.followed = offset
+            services.link.tell({"followed": {"history": self._pin.told}})
             services.auditor.caught_up.set()
 
         history = services.history
         if isinstance(history, AbsentHistory):
             return
         try:
-            self._followed = await asyncio.to_thread(history.offset)
+            self._pin.followed = await asyncio.to_thread(history.offset)
             await follow(services.reader, history, woken=self._news, clock=services.clock, on_followed=followed)
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever it is: loud, and not the end of web. Whoever waits for an alarm must still get it.
@@ -256,7 +260,8 @@ def _local(app: FastAPI) -> Callable[[Scope, Any, Any], Awaitable[None]]:
 
 
 @asynccontextmanager
-async def local_app(config: Config, rules: RuleSet) -> AsyncIterator[Any]:
+async def local_app(config: Config, rules: RuleSet, config_path: Path | None = None) -> AsyncIterator[Any]:
     """The application for a command while nothing runs: opened here, for this one command."""
     with open_services(config, rules, lambda _frame: None) as services:
+        services.backups = Backups(config, config_path, services.history, by_ourselves(config.data))
         yield _local(create_app(services, None))
