@@ -14,7 +14,8 @@ from api.services import Given, Services
 from gridwarden.access import Action, Principal, may, require, scopes
 from gridwarden.clock import rfc3339
 from gridwarden.errors import NotFound, Refused, Unavailable
-from gridwarden.kinds import KINDS
+from gridwarden.kinds import KINDS, PLATFORM
+from gridwarden.model import Device
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 POINTS_LIMIT = 20_000
@@ -38,13 +39,22 @@ def list_devices(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """Devices by id; ``registered=false`` lists those that were heard and are not in the registry."""
-    if registered:
+    if kind == PLATFORM:
+        found = _own(services, asker, after)
+        shown = [wire.device_of(device) for device in found[:limit] if q in device.device_id]
+    elif registered:
         found = services.office.devices(scopes(asker), q=q, kind=kind, area=area, after=after, limit=limit)
         shown = [wire.device_of(device) for device in found]
     else:
         require(asker, Action.SEE_PLATFORM, "")
         shown = [wire.unregistered_device(row) for row in _unregistered(services, after, limit)]
     return {"devices": shown, "next": shown[-1]["device_id"] if len(shown) == limit else None}
+
+
+def _own(services: Services, asker: Principal, after: str) -> list[Device]:
+    """This system's own parts, where the asker may see the whole installation."""
+    found = services.own_devices if may(asker, Action.SEE, "") else {}
+    return [found[name] for name in sorted(found) if name > after]
 
 
 def _unregistered(services: Services, after: str, limit: int) -> list[dict[str, Any]]:
@@ -154,6 +164,10 @@ def _step_ms(step: str) -> int:
 
 
 def _device(services: Services, asker: Principal, device_id: str) -> dict[str, Any]:
+    own = services.own_devices.get(device_id)
+    if own is not None:
+        must_see(asker, own.area, "not_found", device_id)
+        return wire.device_of(own)
     try:
         device = services.office.device(device_id)
     except NotFound:

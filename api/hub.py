@@ -7,6 +7,7 @@ back with what it last saw.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,15 +87,25 @@ class Hub:
         self.on_rules_loaded: Callable[[], None] = lambda: None
         self.seq = reader.last_seq()
         """The last journal entry handed out."""
+        self._newest = self.seq
+        self._behind_since_s: float | None = None
 
     def __len__(self) -> int:
         return len(self._listeners)
+
+    @property
+    def behind_s(self) -> float:
+        """How long it has handed out nothing though core told of more; 0: it has handed out everything."""
+        return 0.0 if self._behind_since_s is None else time.monotonic() - self._behind_since_s
 
     def wake(self, seq: int | None = None) -> None:
         """Core says that something was committed, and the newest number in the journal if it knows.
 
         Most commits are readings without a change: dozens a second, for which the journal need not be read.
         """
+        if seq is not None and seq > self.seq:
+            self._newest = max(self._newest, seq)
+            self._behind_since_s = self._behind_since_s or time.monotonic()
         if seq is None or seq > self.seq:
             self._woken.set()
 
@@ -119,6 +130,7 @@ class Hub:
                 if entries:
                     failpoints.reach("push.before")
                     self.seq = entries[-1].seq
+                    self._behind_since_s = time.monotonic() if self._newest > self.seq else None
                     if any(entry.operation == Operation.RULES_LOADED for entry in entries):
                         self.on_rules_loaded()
                     self._hand_out([Change(entry.area, entry) for entry in entries])

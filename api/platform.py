@@ -50,7 +50,7 @@ async def ledger_of(services: Services) -> dict[str, Any]:
         "balanced": status["received"] == accounted,
         "core": core,
         "history": await _audited(services),
-        "history_lag": await run_in_threadpool(_history_lag, services),
+        "history_lag": await run_in_threadpool(history_lag, services),
     }
 
 
@@ -60,7 +60,8 @@ async def _audited(services: Services) -> dict[str, Any] | None:
     return services.auditor.report()
 
 
-def _history_lag(services: Services) -> dict[str, Any]:
+def history_lag(services: Services) -> dict[str, Any]:
+    """How far the history is behind the records; blocking."""
     try:
         head, followed = services.reader.head(), services.history.offset()
         complete_until_ms = services.history.complete_until_ms()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, cast
@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.auditor import Auditor
+from api.counts import Counts
 from api.hub import Hub
 from api.packed import Shelf
 from api.snapshot import Snapshots
@@ -20,8 +21,10 @@ from gridwarden.clock import Clock
 from gridwarden.config import Config
 from gridwarden.history import History
 from gridwarden.link import LinkClient
+from gridwarden.model import Device
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
+from gridwarden.platform import own_devices
 from gridwarden.records.reader import Reader
 from rules.rule import RuleSet
 
@@ -66,13 +69,17 @@ class Services:
     """Open websockets of those who are signed in."""
     strangers: set[Checked] = field(default_factory=set)
     """Open websockets of those who are not, or not yet."""
+    counts: Counts = field(init=False, default_factory=Counts)
+    own_devices: Mapping[str, Device] = field(init=False)
+    """This system's own parts: they are in no registry."""
     whereabouts: Whereabouts = field(init=False)
     snapshots: Snapshots = field(init=False)
     shelf: Shelf = field(init=False, default_factory=Shelf)
     """Outlines and the base map, packed."""
 
     def __post_init__(self) -> None:
-        self.whereabouts = Whereabouts(self.office)
+        self.own_devices = own_devices(self.config)
+        self.whereabouts = Whereabouts(self.office, self.own_devices)
         self.snapshots = Snapshots(self.office)
         self.auditor = Auditor(self.reader, self.history, self.clock)
 

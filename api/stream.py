@@ -17,7 +17,7 @@ from api.auth import COOKIE, Credential, Way, check_origin, presented, resolve, 
 from api.frames import Close, Frame, parse
 from api.paging import narrow
 from api.services import Services
-from api.subscriptions import DevicesSubscription, EventsSubscription, encode
+from api.subscriptions import TOO_SLOW, DevicesSubscription, EventsSubscription, encode
 from gridwarden.access import Principal, scopes
 from gridwarden.clock import rfc3339
 from gridwarden.errors import Forbidden, Unavailable
@@ -63,7 +63,7 @@ class Connection:
         except* Close as group:
             await self._close(_first(group))
         except* TimeoutError:
-            await self._close(Close(4429, "too slow"))  # it did not take a frame in time
+            await self._close(Close(4429, TOO_SLOW))  # it did not take a frame in time
         except* Unavailable as group:
             _log.warning("a websocket is sent away", error=str(group.exceptions[0]))
             await self._close(Close(1012, "try again"))
@@ -86,6 +86,7 @@ class Connection:
             self._unsubscribe(number)
 
     async def _close(self, close: Close) -> None:
+        self._services.counts.clients_cut += close.reason == TOO_SLOW
         states = (self._socket.application_state, self._socket.client_state)
         if states == (WebSocketState.CONNECTED, WebSocketState.CONNECTED):
             try:
@@ -97,6 +98,7 @@ class Connection:
     async def _send(self, text: str) -> None:
         async with asyncio.timeout(SEND_S):
             await self._socket.send_text(text)
+        self._services.counts.frames_sent += 1
 
     async def _read(self) -> Frame:
         message = await self._socket.receive()

@@ -20,6 +20,8 @@ from gridwarden.model import Alarm, EventState, GridEvent
 from gridwarden.records.reader import PAGE_LIMIT
 from rules.rule import RuleSet
 
+TOO_SLOW = "too slow"
+"""Why a client is cut off that does not read what is sent to it."""
 SNAPSHOT_LIMIT = 10_000
 """Open events, and alarms, a snapshot holds at most; more are told as ``truncated``."""
 PART = 500
@@ -94,7 +96,7 @@ class EventsSubscription:
             waiting.popleft()
         if self._started and self._listener.overflowed:
             await self._send(encode({"t": "gap", "id": self._number, "reason": "overflow"}))
-            raise Close(4429, "too slow")
+            raise Close(4429, TOO_SLOW)
 
     async def _begin(self, mode: str, seq: int) -> None:
         await self._send(

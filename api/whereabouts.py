@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gridwarden.areas import within
+from gridwarden.model import Device
 from gridwarden.office.registry import PAGE_LIMIT, Office
 
 
 class Whereabouts:
     """Device id to area code."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, besides: Mapping[str, Device] = MappingProxyType({})) -> None:
+        """``besides``: devices that are known whatever stands in the registry."""
         self._office = office
+        self._besides = besides
         self._areas: dict[str, str] = {}
         self._version = -1
         self._reading = asyncio.Lock()
@@ -32,7 +36,7 @@ class Whereabouts:
         return area is not None and any(within(area, scope) for scope in scopes)
 
     def _read(self) -> dict[str, str]:
-        areas: dict[str, str] = {}
+        areas = {name: device.area for name, device in self._besides.items()}
         after = ""
         while page := self._office.devices(after=after, limit=PAGE_LIMIT):
             areas.update((device.device_id, device.area) for device in page)

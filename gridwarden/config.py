@@ -190,6 +190,13 @@ class Spool(_Section):
     quota_bytes: int = Field(20 * 2**30, ge=16 * 2**20)
 
 
+class Health(_Section):
+    """What the system says of itself, as readings of its own parts."""
+
+    every_s: int = Field(10, ge=0, le=3600)
+    """How often; 0: never."""
+
+
 class History(_Section):
     """The history database."""
 
@@ -251,6 +258,7 @@ class Config(_Section):
     ingest: Ingest = Ingest()
     spool: Spool = Spool()
     history: History = History()
+    health: Health = Health()
 
     @model_validator(mode="after")
     def _some_broker(self) -> Config:
@@ -258,8 +266,8 @@ class Config(_Section):
             msg = "no broker: enable [embedded] or name at least one [[broker]]"
             raise ValueError(msg)
         names = [broker.name for broker in self.broker]
-        if len(set(names)) != len(names) or "embedded" in names:
-            msg = "[[broker]] names must differ from each other and from 'embedded'"
+        if len(set(names)) != len(names) or {"embedded", "gridwarden"} & set(names):
+            msg = "[[broker]] names must differ from each other and from 'embedded' and 'gridwarden'"
             raise ValueError(msg)
         return self
 

@@ -144,20 +144,55 @@ What the feed does not know is no status: a lift that is not ``monitored`` has t
 """
 
 
-def _kind(name: str, own: tuple[Field, ...]) -> Kind:
-    return Kind(name, {f.name: f for f in (*COMMON, *own)}, frozenset(f.name for f in own))
+PLATFORM = "platform"
+"""Gateways, brokers, this system itself: what rules are about that watch the platform."""
+
+_LONG_S = 4e7
+"""More than a year, in seconds."""
+
+PARTS = (
+    *_bool("records_failing", "web_connected", "history_failing", "heartbeat_failing", "connected"),
+    _float("commit_slowest_s", 0, _LONG_S, "s"),
+    _float("spool_fill", 0, 100),
+    _float("spool_age_s", 0, _LONG_S, "s"),
+    _float("disk_free_share", 0, 1),
+    _float("store_fill", 0, 100),
+    _float("aside_fill", 0, 100),
+    _float("telemetry_delay_s", 0, _LONG_S, "s"),
+    _float("alarm_delay_s", 0, _LONG_S, "s"),
+    _int("ledger_imbalance", 0, _COUNTER_HIGH),
+    _int("dead_letters", 0, _COUNTER_HIGH),
+    _int("unentitled", 0, _COUNTER_HIGH),
+    _int("strangers", 0, _COUNTER_HIGH),
+    _float("clock_step_s", -1e10, 1e10, "s"),
+    _float("history_behind_s", 0, _LONG_S, "s"),
+    _int("history_behind", 0, _COUNTER_HIGH),
+    _int("history_missing", 0, _COUNTER_HIGH),
+    _int("websockets", 0, _COUNTER_HIGH),
+    _int("clients_cut", 0, _COUNTER_HIGH),
+    _float("hub_behind_s", 0, _LONG_S, "s"),
+    _int("restarts", 0, _COUNTER_HIGH),
+    _int("redelivered", 0, _COUNTER_HIGH),
+    _float("memory_mb", 0, 1e7, "MB"),
+    _float("backup_age_h", 0, 1e6, "h"),
+)
+"""What this system says of its own parts; each of them says the fields it can. Counts are of one interval."""
 
 
-KINDS: dict[str, Kind] = {
+def _kind(name: str, own: tuple[Field, ...], common: tuple[Field, ...] = COMMON) -> Kind:
+    return Kind(name, {f.name: f for f in (*common, *own)}, frozenset(f.name for f in own))
+
+
+SENSORS: dict[str, Kind] = {
     "hydrant": _kind("hydrant", HYDRANT),
     "smoke": _kind("smoke", SMOKE),
     "lift": _kind("lift", LIFT),
     "public_lift": _kind("public_lift", PUBLIC_LIFT),
 }
+"""What a registry may hold, and what readings from outside may be of."""
 
-
-PLATFORM = "platform"
-"""What rules are about that look at no device: gateways, brokers, this system itself."""
+KINDS: dict[str, Kind] = SENSORS | {PLATFORM: _kind(PLATFORM, PARTS, ())}
+"""Every kind that rules and the history know."""
 
 
 def guess_kind(names: set[str]) -> str:
@@ -165,6 +200,6 @@ def guess_kind(names: set[str]) -> str:
 
     Used for unregistered devices only, so that a fire from one of them is still judged as a fire.
     """
-    scores = sorted(((len(kind.own & names), name) for name, kind in KINDS.items()), reverse=True)
+    scores = sorted(((len(kind.own & names), name) for name, kind in SENSORS.items()), reverse=True)
     (best, name), (second, _) = scores[:2]
     return name if best > second else ""

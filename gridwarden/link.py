@@ -3,7 +3,8 @@
 Web asks ``{"id", "command", "params"}`` and gets ``{"id", "ok": true, "answer"}`` after the commit, or
 ``{"id", "ok": false, "code", "detail"}``; a command with an id that was carried out before gets its first answer.
 Core tells every web ``{"wake": {"offset", "seq"}}`` after a commit and ``{"provisional": […]}`` for alarms that the
-records could not take; web tells core ``{"followed": {name: offset}}``.
+records could not take; web tells core ``{"followed": {name: offset}}`` and
+``{"health": {"web": {…}, "history": {…}}}``.
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class LinkServer:
             server.close()
             await asyncio.gather(*(peer.end() for peer in tuple(self._peers)))
             path.unlink(missing_ok=True)
+
+    @property
+    def connected(self) -> int:
+        """How many webs are there."""
+        return len(self._peers)
 
     def wake(self, offset: int, seq: int) -> None:
         """Tell every web how far the records are; only the newest word counts."""

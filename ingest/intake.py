@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 
 from gridwarden.clock import Clock
 from gridwarden.errors import DecodeError
-from gridwarden.kinds import KINDS, guess_kind
+from gridwarden.kinds import KINDS, PLATFORM, guess_kind
 from gridwarden.model import DeadLetter, Device, Quality, Reading
+from gridwarden.platform import OURSELVES
 from ingest import values as field_values
 from ingest.decode import Sent, decode_native, gateway_of
 
@@ -56,7 +57,7 @@ def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Cl
         letter = DeadLetter(message.received_at_ms, broker, message.topic, error.code, error.detail, message.payload)
         return Intake([], [letter], 1)
     decoded = decode_native(message.payload, bounds.max_payload_bytes)
-    readings = [_reading(sent, gateway, message, devices, clock, bounds) for sent in decoded.readings]
+    readings = [_reading(sent, gateway, broker, message, devices, clock, bounds) for sent in decoded.readings]
     if not decoded.rejected:
         return Intake(readings, [], decoded.received, gateway)
     where = message.received_at_ms, broker, message.topic
@@ -68,7 +69,13 @@ def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Cl
 
 
 def _reading(
-    sent: Sent, gateway: str, message: Payload, devices: Mapping[str, Device], clock: Clock, bounds: Bounds
+    sent: Sent,
+    gateway: str,
+    broker: str,
+    message: Payload,
+    devices: Mapping[str, Device],
+    clock: Clock,
+    bounds: Bounds,
 ) -> Reading:
     device = devices.get(sent.device_id)
     kind = _known_kind(device, sent)
@@ -80,7 +87,7 @@ def _reading(
         quality["seq"] = Quality.WRONG_TYPE
     return Reading(
         sent.device_id, kind, gateway, occurred_at_ms, received_at_ms, sent.seq, sent.key, sent.keyed, values, quality,
-        registered=device is not None, entitled=device is None or _entitled(device, gateway, bounds),
+        registered=device is not None, entitled=device is None or _entitled(device, gateway, broker, bounds),
     )  # fmt: skip
 
 
@@ -90,7 +97,9 @@ def _known_kind(device: Device | None, sent: Sent) -> str:
     return guess_kind(set(sent.values))
 
 
-def _entitled(device: Device, gateway: str, bounds: Bounds) -> bool:
+def _entitled(device: Device, gateway: str, broker: str, bounds: Bounds) -> bool:
+    if device.kind == PLATFORM and device.gateway == OURSELVES and broker != OURSELVES:
+        return False  # whoever calls itself so out there does not speak for us
     if device.gateway is None:
         return bounds.unbound_devices == "accept"
     return device.gateway == gateway

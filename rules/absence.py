@@ -124,12 +124,10 @@ def make_absence(kind: str, written: WrittenAbsence) -> Absence:
     """The rule written for devices of ``kind``, or for the platform.
 
     Raises:
-        ConfigError: it is about devices in the file of the platform, or the other way round.
+        ConfigError: it is about gateways or brokers in the file of a kind of sensor.
     """
-    of_platform = written.of in {Of.GATEWAY, Of.BROKER}
-    if of_platform != (kind == PLATFORM):
-        right = f"kind: {PLATFORM}" if of_platform else "the kind of the devices"
-        raise ConfigError(f"{written.of} stands in a file with {right}", place="of")
+    if written.of in {Of.GATEWAY, Of.BROKER} and kind != PLATFORM:
+        raise ConfigError(f"{written.of} stands in a file with kind: {PLATFORM}", place="of")
     head = head_of(kind, written, [written.of])
     return Absence(
         **{name: getattr(head, name) for name in Head.__dataclass_fields__},

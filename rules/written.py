@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gridwarden.kinds import KINDS, PLATFORM
+from gridwarden.kinds import KINDS
 from gridwarden.model import Severity
 from rules.inhibit import Inhibit, Relation
 from rules.schedule import Holidays, Schedule
@@ -282,7 +282,7 @@ def _contradictions(rule: WrittenRule) -> list[tuple[bool, str]]:
 class WrittenRules(Written):
     """A rule file; its rules are read one by one, so that an error names its rule."""
 
-    kind: Literal[(*KINDS, PLATFORM)]  # type: ignore[valid-type]
+    kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
     rules: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
     absences: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
     correlations: list[dict[str, Any]] = Field([], max_length=MAX_RULES)
@@ -291,6 +291,4 @@ class WrittenRules(Written):
     def _has_rules(self) -> WrittenRules:
         if not (self.rules or self.absences or self.correlations):
             raise ValueError("there is no rule in it")
-        if self.kind == PLATFORM and self.rules:
-            raise ValueError(f"rules: look at devices; kind {PLATFORM} has none")
         return self

@@ -15,7 +15,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gridwarden.errors import ConfigError, GridwardenError
-from gridwarden.kinds import KINDS, FieldType
+from gridwarden.kinds import SENSORS, FieldType
 from gridwarden.model import Value
 
 SHIPPED = Path(__file__).parent / "mappings"
@@ -192,11 +192,11 @@ class FileMapping(_Section):
     def _fields_of_kind(self) -> FileMapping:
         if not self.kind:
             return self
-        if self.kind not in KINDS:
-            msg = f"no kind {self.kind!r}; known: {', '.join(KINDS)}"
+        if self.kind not in SENSORS:
+            msg = f"no kind {self.kind!r}; known: {', '.join(SENSORS)}"
             raise ValueError(msg)
         for name, source in self.values.items():
-            field = KINDS[self.kind].fields.get(name)
+            field = SENSORS[self.kind].fields.get(name)
             if field is None:
                 msg = f"kind {self.kind} has no field {name!r}"
                 raise ValueError(msg)

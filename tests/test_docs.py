@@ -22,7 +22,7 @@ from gridwarden.clock import SystemClock
 from gridwarden.config import NOT_KEYS, PREFIX, Broker, Config, Tls, load
 from gridwarden.core.notices import Faults
 from gridwarden.errors import ConfigError
-from gridwarden.kinds import COMMON, KINDS, Field
+from gridwarden.kinds import COMMON, KINDS, PLATFORM, SENSORS, Field
 from gridwarden.model import Device, Quality
 from ingest import intake
 from ingest.decode import decode_native
@@ -229,12 +229,24 @@ def field_tables() -> str:
     """What the guide must hold: written anew by pasting what this test shows when it fails."""
     common = {field.name for field in COMMON}
     tables = [("Every kind", list(COMMON))]
-    tables += [(f"`{kind.name}`", [f for f in kind.fields.values() if f.name not in common]) for kind in KINDS.values()]
+    tables += [
+        (f"`{kind.name}`", [f for f in kind.fields.values() if f.name not in common]) for kind in SENSORS.values()
+    ]
     return "\n".join(
         f"**{title}**\n\n| field | type | bounds or choices | unit |\n|---|---|---|---|\n"
         + "".join(f"| `{f.name}` | {f.type} | {bounds(f)} | {f.unit} |\n" for f in fields)
         for title, fields in tables
     )
+
+
+def test_every_field_of_the_platform_stands_in_the_guide() -> None:
+    guide = text_of("docs", "guide", "monitoring.md")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:5]] for line in guide.splitlines() if line.startswith("| `")
+    ]
+    fields = KINDS[PLATFORM].fields.values()
+    wanted = sorted([f.name, str(f.type), bounds(f), f.unit] for f in fields)
+    assert sorted(row for row in rows if row[1] in {"bool", "int", "float"}) == wanted
 
 
 def bounds(field: Field) -> str:

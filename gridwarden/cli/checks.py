@@ -9,7 +9,7 @@ from typing import Any
 from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, installation, out, print_json, told
 from gridwarden.config import Config
 from gridwarden.errors import ConfigError
-from gridwarden.kinds import KINDS
+from gridwarden.kinds import SENSORS
 from gridwarden.office.snapshot import read_registry
 
 
@@ -67,7 +67,7 @@ def _check_registry(data: Path) -> int:
     """How many devices there are; each must be of a kind that we know."""
     devices = read_registry(data / "office.db").devices
     for device in devices.values():
-        if device.kind not in KINDS:
-            known = ", ".join(sorted(KINDS))
+        if device.kind not in SENSORS:
+            known = ", ".join(sorted(SENSORS))
             raise ConfigError(f"kind {device.kind!r} is not known; known: {known}", place=f"device {device.device_id}")
     return len(devices)

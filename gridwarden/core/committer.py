@@ -18,6 +18,7 @@ import structlog
 from gridwarden import failpoints
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.model import Change
+from gridwarden.platform import OURSELVES
 from gridwarden.records import rows
 from gridwarden.records.transaction import Tally, Transaction
 from gridwarden.records.writer import Committed, Writer
@@ -54,6 +55,9 @@ class Committer:
         """Whether the last commit failed."""
         self.messages_waiting = 0
         """Messages whose transaction is not yet durable."""
+        self.took_s = 0.0
+        """How long the last commit took."""
+        self._began_s: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -65,11 +69,12 @@ class Committer:
         return tuple(self._waiting)
 
     def in_flight(self) -> Tally:
-        """What is counted in transactions that are not yet durable."""
+        """What is counted of brokers in transactions that are not yet durable; what we say of ourselves is not."""
         total = Tally()
         for transaction in self._waiting:
-            for tally in transaction.tallies.values():
-                total.add(tally)
+            for (broker, _, _), tally in transaction.tallies.items():
+                if broker != OURSELVES:
+                    total.add(tally)
         return total
 
     def announced(self) -> list[dict[str, Any]]:
@@ -97,7 +102,13 @@ class Committer:
             self._work.clear()
             await self._work.wait()
 
+    @property
+    def under_way_s(self) -> float:
+        """How long the commit that is under way has taken so far; 0: none is."""
+        return 0.0 if self._began_s is None else asyncio.get_running_loop().time() - self._began_s
+
     async def _commit(self, transaction: Transaction) -> None:
+        self._began_s = asyncio.get_running_loop().time()
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit_in_thread, transaction)
         try:
             committed = await self._ended(committing)
@@ -124,6 +135,7 @@ class Committer:
             return await asyncio.shield(committing)
         finally:
             self._slow = False
+            self.took_s, self._began_s = self.under_way_s, None
 
     def _settle(self, transaction: Transaction, committed: Committed) -> None:
         if self.failing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gridwarden.platform import OURSELVES
 from gridwarden.records.transaction import Key, Tally, Transaction
 
 OTHER = "~other"
@@ -57,10 +58,11 @@ class Totals:
         self.imbalance += abs(tally.received - tally.accounted)
 
     def total(self) -> Tally:
-        """All of them together."""
+        """All of them together, without what we say of ourselves: that came from no broker."""
         total = Tally()
-        for tally in self._lanes.values():
-            total.add(tally)
+        for (broker, _), tally in self._lanes.items():
+            if broker != OURSELVES:
+                total.add(tally)
         return total
 
     def lanes(self) -> list[dict[str, Any]]:

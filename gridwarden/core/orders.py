@@ -135,7 +135,7 @@ class Orders:
 
     async def _take_registry(self, asked: Asked, judge: Judge) -> None:
         registry = await self._read_registry()
-        detail = {"version": registry.version, "devices": len(registry.devices)}
+        detail = {"version": registry.version, "devices": registry.registered}
         transaction = Transaction(judge.clock.now_ms())
         transaction.changes.append(Change(Operation.REGISTRY_CHANGED, transaction.at_ms, detail=detail))
         self._answer(asked, transaction, detail)

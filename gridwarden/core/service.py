@@ -18,8 +18,10 @@ from gridwarden.clock import Clock, ReplayClock, Steps, SystemClock
 from gridwarden.config import Broker, Config
 from gridwarden.core.committer import Committer
 from gridwarden.core.copies import copy_records
+from gridwarden.core.health import Health
 from gridwarden.core.judge import Judge
 from gridwarden.core.ledger import Totals
+from gridwarden.core.measures import Measures
 from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
@@ -29,12 +31,13 @@ from gridwarden.core.windows import Windows
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.snapshot import Registry, read_registry
+from gridwarden.platform import own_devices, speaks
 from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
 from ingest.outbox import Outbox
-from ingest.session import Lane
+from ingest.session import Lane, Message
 from ingest.stale import forget_stale
 from rules.engine import Engine
 from rules.groups import Population
@@ -83,7 +86,8 @@ class Core:
         self._trimmed = 0
         self._totals = Totals()
         self._followed: dict[str, int] = dict.fromkeys(FOLLOWERS, 0)
-        self._registry = Registry()
+        self._own = own_devices(config, (broker.name for broker in brokers))
+        self._registry = Registry(0, self._own, len(self._own))
         self._spool_bytes = 0
         self._spool_full = False
         self._snapshot_due_s = 0.0
@@ -95,6 +99,11 @@ class Core:
         )
         self._outboxes = {broker.name: Outbox(broker) for broker in brokers if broker.errors}
         self._notices = Notices(self._outboxes)
+        self._measures = Measures()
+        self._started_at_ms = 0
+        self._health = Health(
+            config.health.every_s, config.data, [broker.name for broker in brokers], self.status, self._worst, self._spool_at_ms, self._clock.now_ms, self._arrived.set
+        )  # fmt: skip
         self._judge: Judge
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -113,6 +122,8 @@ class Core:
                 tasks.create_task(self._tell_gateways(), name="core-notices")
                 for name, outbox in self._outboxes.items():
                     tasks.create_task(outbox.run(), name=f"outbox-{name}")
+                if speaks(self._config):
+                    tasks.create_task(self._health.run(), name="core-health")
                 for session in self._sources.sessions:
                     tasks.create_task(session.run(), name=f"session-{session.name}")
                 if ready:
@@ -136,7 +147,7 @@ class Core:
         engine = Engine(self._rules)
         cases = CaseBook(self._config.site.time_zone, start.events, start.counters)
         self._clock.observe(windows.latest_at_ms())
-        now_ms = self._clock.now_ms()
+        now_ms = self._started_at_ms = self._clock.now_ms()
         quiet = await self._committer.read(restored, self._rules, start, self._writer, now_ms)
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
@@ -151,7 +162,7 @@ class Core:
             self._submit(loaded)
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=cases.open_count,
-            windows=len(windows), observed_again=observed, devices=len(self._registry.devices), rules=len(self._rules),
+            windows=len(windows), observed_again=observed, devices=self._registry.registered, rules=len(self._rules),
         )  # fmt: skip
 
     def _had_alarm(self, alarm_id: str) -> bool:
@@ -176,6 +187,7 @@ class Core:
             self._notice_step()
             self._advance()
             more = self._take_alarms()
+            self._judge_batch(self._health.door.take(1))
             if self._sources.waiting(Lane.TELEMETRY) and self._telemetry_welcome():
                 await asyncio.sleep(self._config.ingest.tick_ms / 1000)
                 more |= self._take_alarms()
@@ -192,6 +204,7 @@ class Core:
         if step_ms and isinstance(self._clock, SystemClock):
             _log.warning("the clock was set", step_ms=step_ms)
             self._judge.engine.clock_stepped(step_ms)
+            self._health.stepped(step_ms)
 
     async def _wait(self) -> None:
         """Until a message, a timer, or a commit that makes room."""
@@ -218,10 +231,18 @@ class Core:
     def _take(self, lane: Lane) -> bool:
         """Judge one batch of a lane; whether there was one, so that there may be more."""
         messages = self._sources.take(lane)
+        if messages:
+            failpoints.reach("receive.after")
+        return self._judge_batch(messages)
+
+    def _judge_batch(self, messages: list[Message]) -> bool:
         if not messages:
             return False
-        failpoints.reach("receive.after")
-        self._submit(self._judge.batch(messages))
+        began_s = time.perf_counter()
+        transaction = self._judge.batch(messages)
+        if messages[0].session is not self._health.door:
+            self._measures.judged(messages, transaction.at_ms, time.perf_counter() - began_s)
+        self._submit(transaction)
         return True
 
     def _advance(self) -> None:
@@ -262,6 +283,7 @@ class Core:
         self._trimmed = max(self._trimmed, committed.trimmed)
         self._totals.add(transaction)
         self._notices.take(transaction.faults)
+        self._measures.committed(transaction, self._clock.now_ms(), self._committer.took_s)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
@@ -296,6 +318,7 @@ class Core:
         return _provisional_frames(self._committer.announced())
 
     def _hear(self, frame: dict[str, Any]) -> None:
+        self._health.hear(frame.get("health"))
         followed = frame.get("followed")
         for name, offset in followed.items() if isinstance(followed, dict) else ():
             if name in FOLLOWERS and type(offset) is int:
@@ -312,7 +335,7 @@ class Core:
 
     async def _read_registry(self) -> Registry:
         path = self._config.data / OFFICE_FILE
-        newer: Registry | None = await asyncio.to_thread(read_registry, path, self._registry.version)
+        newer: Registry | None = await asyncio.to_thread(read_registry, path, self._registry.version, self._own)
         if newer is not None:
             population = await asyncio.to_thread(Population, self._judge.rules, newer.devices)
             self._registry = newer
@@ -320,8 +343,25 @@ class Core:
         self._judge.devices = self._registry.devices
         return self._registry
 
+    def _worst(self) -> dict[str, float]:
+        """The worst of the interval that is over; what waits now counts as much as what was taken."""
+        worst = self._measures.interval()
+        worst["commit_slowest_s"] = max(worst["commit_slowest_s"], self._committer.under_way_s)
+        now_ms = self._clock.now_ms()
+        for lane in Lane:
+            through_ms = max(self._started_at_ms, self._sources.taken_through_ms(now_ms, lane))
+            waits_s = max(0, now_ms - through_ms) / 1000
+            worst[f"{lane}_delay_s"] = max(worst[f"{lane}_delay_s"], waits_s)
+        return worst
+
+    async def _spool_at_ms(self) -> int | None:
+        """When the oldest block was committed that not everybody has followed."""
+        followed = min(self._followed.values())
+        at_ms: int | None = await self._committer.read(self._writer.committed_after_ms, followed)
+        return at_ms
+
     def status(self) -> dict[str, Any]:
-        """The ledger and the state of the intake, live."""
+        """The ledger and the state of the intake, live. What we say of ourselves stands among the lanes alone."""
         total, in_flight = self._totals.total(), self._committer.in_flight()
         return {
             **total.counts(),
@@ -342,6 +382,9 @@ class Core:
             "evaluations": self._judge.engine.evaluations,
             "unverified_suppressed": self._judge.engine.unverified_suppressed,
             "registry_version": self._registry.version,
+            "strangers": self._judge.windows.strangers,
+            "webs": self._link.connected,
+            "measures": self._measures.state(),
         }  # fmt: skip
 
 

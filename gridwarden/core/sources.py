@@ -60,12 +60,13 @@ class Sources:
             giving.append(session)
         return messages
 
-    def taken_through_ms(self, now_ms: int) -> int:
-        """Whatever was received before this has been taken."""
-        for session in self.sessions:
+    def taken_through_ms(self, now_ms: int, lane: Lane | None = None) -> int:
+        """Whatever was received before this (by a lane, or by all) has been taken."""
+        sessions = [session for session in self.sessions if lane is None or session.lane is lane]
+        for session in sessions:
             if not session.waiting:
                 self._through_ms[session.name] = now_ms
-        return min((self._through_ms.get(session.name, 0) for session in self.sessions), default=now_ms)
+        return min((self._through_ms.get(session.name, 0) for session in sessions), default=now_ms)
 
     def connected(self) -> dict[str, bool]:
         """By broker, whether all its sessions are."""

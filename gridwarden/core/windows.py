@@ -70,6 +70,11 @@ class Windows:
         self.rated = rules.rated
         self.settling.use(rules.lateness, rules.rated, self.each())
 
+    @property
+    def strangers(self) -> int:
+        """How many of them are of unregistered or unentitled scopes."""
+        return self._strangers
+
     def __len__(self) -> int:
         return len(self._windows)
 

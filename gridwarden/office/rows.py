@@ -14,7 +14,7 @@ from sqlalchemy import Table
 
 from gridwarden import areas
 from gridwarden.errors import ConfigError
-from gridwarden.kinds import KINDS
+from gridwarden.kinds import SENSORS
 from gridwarden.office import schema
 from gridwarden.office.geometry import outline
 
@@ -75,8 +75,8 @@ def _identifier_or_none(raw: Any) -> str | None:
 
 def _device_kind(raw: Any) -> str:
     text = _given(raw)
-    if text not in KINDS:
-        raise ValueError(f"{text!r} is no kind of device; known: {', '.join(KINDS)}")
+    if text not in SENSORS:
+        raise ValueError(f"{text!r} is no kind of device; known: {', '.join(SENSORS)}")
     return text
 
 

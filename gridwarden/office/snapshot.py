@@ -32,39 +32,49 @@ class Registry:
 
     version: int = 0
     devices: Mapping[str, Device] = field(default_factory=lambda: MappingProxyType({}))
+    besides: int = 0
+    """How many of them are known without standing in it."""
+
+    @property
+    def registered(self) -> int:
+        """How many devices stand in it."""
+        return len(self.devices) - self.besides
 
 
 @overload
 def read_registry(path: Path) -> Registry: ...
 @overload
-def read_registry(path: Path, after_version: int) -> Registry | None: ...
-def read_registry(path: Path, after_version: int = -1) -> Registry | None:
+def read_registry(path: Path, after_version: int, besides: Mapping[str, Device] = ...) -> Registry | None: ...
+def read_registry(
+    path: Path, after_version: int = -1, besides: Mapping[str, Device] = MappingProxyType({})
+) -> Registry | None:
     """The registry of ``office.db`` at ``path``; a missing or still empty file is an empty one of version 0.
 
     Args:
         path: web's file; opened read-only.
         after_version: the version one has; ``None`` comes back where there is none newer.
+        besides: devices that are known whatever stands in the file.
 
     Raises:
         Unavailable: the file cannot be read (now), or changed all the time while it was read.
     """
-    registry = _read(path, after_version) if path.exists() else Registry()
+    registry = _read(path, after_version, besides) if path.exists() else Registry(0, besides, len(besides))
     return registry if registry is not None and registry.version > after_version else None
 
 
-def _read(path: Path, after_version: int) -> Registry | None:
+def _read(path: Path, after_version: int, besides: Mapping[str, Device]) -> Registry | None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as connection:
             connection.isolation_level = None  # every SELECT is a read transaction of its own
             if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'registry_version'").fetchone():
-                return Registry()
+                return Registry(0, besides, len(besides))
             for _ in range(ATTEMPTS):
                 before = _version(connection)
                 if before <= after_version:
                     return None
                 devices = _devices(connection, before)
                 if devices is not None:
-                    return Registry(before, MappingProxyType(devices))
+                    return Registry(before, MappingProxyType(devices | dict(besides)), len(besides))
     except sqlite3.DatabaseError as error:
         raise Unavailable(f"{path}: {error}") from error
     raise Unavailable(f"{path}: the registry changed {ATTEMPTS} times while it was read")

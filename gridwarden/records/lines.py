@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, func, literal, select, tuple_
 
+from gridwarden.platform import OURSELVES
 from gridwarden.records import schema
 from gridwarden.records.transaction import LEDGER_COLUMNS
 
@@ -54,8 +55,8 @@ def lines_of(connection: Connection, gateway: str) -> list[dict[str, Any]]:
 
 
 def gateways(connection: Connection, after: str, limit: int) -> list[dict[str, Any]]:
-    """Gateways by name, each with its brokers, its counts and how many of its dead letters are open."""
-    named = _ledger.gateway > max(after, NOBODY)
+    """Gateways by name, each with its brokers, its counts and how many of its dead letters are open; not ourselves."""
+    named = (_ledger.gateway > max(after, NOBODY)) & (_ledger.broker != OURSELVES)
     query = select(_ledger.gateway, *_SUMS).where(named).group_by(_ledger.gateway).order_by(_ledger.gateway)
     found = _all(connection, query.limit(limit))
     names = [one["gateway"] for one in found]

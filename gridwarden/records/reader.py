@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gridwarden.errors import NotFound, RecordsUnavailable
 from gridwarden.model import Alarm, GridEvent
+from gridwarden.platform import OURSELVES
 from gridwarden.quieting import Quieting
 from gridwarden.records import lines, rows, schema
 from gridwarden.records.aside_reader import AsideReader
@@ -306,7 +307,8 @@ class Reader:
             found = connection.execute(select(schema.ledger)).all()
         total = Tally()
         for row in found:
-            total.add(Tally(*(getattr(row, name) for name in LEDGER_COLUMNS)))
+            if row.broker != OURSELVES:
+                total.add(Tally(*(getattr(row, name) for name in LEDGER_COLUMNS)))
         return {**total.counts(), "in_flight": 0}
 
     def ledger_lines(self, by: By, after: Sequence[str] = (), limit: int = 100) -> list[dict[str, Any]]:

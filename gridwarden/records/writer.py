@@ -136,6 +136,14 @@ class Writer:
         with self._read() as connection:
             return [(row.shard, row.offset, row.body) for row in connection.execute(select(schema.shard))]
 
+    def committed_after_ms(self, offset: int) -> int | None:
+        """When the first block after ``offset`` was committed; ``None``: there is none."""
+        table = schema.intake_block.c
+        query = select(table.committed_at_ms).where(table.offset > offset).order_by(table.offset).limit(1)
+        with self._read() as connection:
+            found: int | None = connection.execute(query).scalar()
+        return found
+
     def blocks_after(self, offset: int) -> Iterator[tuple[int, bytes]]:
         """Offsets and bodies of the blocks after ``offset``, a few at a time."""
         table = schema.intake_block

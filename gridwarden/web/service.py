@@ -30,9 +30,11 @@ from gridwarden.history.follower import follow
 from gridwarden.link import LinkClient, socket_path
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
+from gridwarden.platform import speaks
 from gridwarden.records.reader import Reader
 from gridwarden.web.absent import AbsentHistory
 from gridwarden.web.backups import Backups, Pin, by_core, by_ourselves
+from gridwarden.web.health import WebHealth
 from rules.load import load as load_rules
 from rules.rule import RuleSet
 
@@ -78,6 +80,8 @@ class Web:
                     tasks.create_task(self._keep_rules(services), name="web-rules")
                     tasks.create_task(self._follow(services), name="web-history")
                     tasks.create_task(services.auditor.run(), name="web-audit")
+                    if speaks(self._config):
+                        tasks.create_task(WebHealth(services).run(), name="web-health")
                     tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
                     tasks.create_task(_serve(uvicorn_config(_local(app)), [owner]), name="web-local")
                     tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
@@ -118,6 +122,7 @@ class Web:
             await follow(services.reader, history, woken=self._news, clock=services.clock, on_followed=followed)
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever it is: loud, and not the end of web. Whoever waits for an alarm must still get it.
+            services.counts.history_ended = True
             _log.critical("the history no longer follows the records", error=str(error), exc_info=True)
 
     async def _keep_house(self, history: History) -> None:

@@ -216,3 +216,34 @@ async def test_news_during_a_slow_send_are_not_lost(site: Site) -> None:
     await subscription.send_news()
     assert '"alarm"' in sent[1]
     assert '"fault"' in sent[2]
+
+
+async def test_our_own_parts_are_devices_for_those_who_see_everything(site: Site) -> None:
+    part = "gridwarden:broker:embedded"
+    async with site.client("viewer") as client:
+        shown = (await client.get("/api/v1/devices?kind=platform")).json()["devices"]
+        assert [device["device_id"] for device in shown] == [
+            part, "gridwarden:core", "gridwarden:history", "gridwarden:web"
+        ]  # fmt: skip
+        paged = await client.get("/api/v1/devices?kind=platform&after=gridwarden:core&limit=1")
+        assert [device["device_id"] for device in paged.json()["devices"]] == ["gridwarden:history"]
+        device = (await client.get(f"/api/v1/devices/{part}")).json()
+        assert (device["kind"], device["area"], device["gateway"]) == ("platform", "", "gridwarden")
+        assert "redelivered" in {field["name"] for field in device["fields"]}
+        assert (await client.get(f"/api/v1/devices/{part}/readings?field=redelivered")).json()["t_ms"] == []
+        assert (await client.get("/api/v1/devices/gridwarden:nobody")).status_code == 404
+    async with site.client("west-admin") as client:
+        assert (await client.get("/api/v1/devices?kind=platform")).json()["devices"] == []
+        assert (await client.get(f"/api/v1/devices/{part}")).status_code == 404
+
+
+async def test_states_of_our_own_parts_are_told_to_those_who_see_everything(served: Site) -> None:
+    ours = Reading("gridwarden:core", "platform", "gridwarden", NOW_MS, NOW_MS, 1, 1, True, {"spool_fill": 0.1})
+    async with served.socket("operator") as all_, served.socket("west-operator") as west:
+        for socket in (all_, west):
+            await watching(socket, q={"area": "", "devices": ["gridwarden:core"]})
+        served.book.commit(readings=[ours])
+        news = await all_.receive()
+        assert [(one["device_id"], one["values"]) for one in news["up"]] == [("gridwarden:core", {"spool_fill": 0.1})]
+        await west.send(t="sub", id=9, ch="nothing")
+        assert [frame["t"] for frame in await west.until("err")] == ["err"]

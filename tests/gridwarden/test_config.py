@@ -38,6 +38,7 @@ def test_environment_goes_over_the_file_and_overrides_over_both(tmp_path: Path) 
         ("[embedded]\nenabled = false\n", "", "no broker"),
         ("http = 1\n", "http", ""),
         ("[[broker]]\nname = 'embedded'\nhost = 'x'\n", "", "must differ"),
+        ("[[broker]]\nname = 'gridwarden'\nhost = 'x'\n", "", "must differ"),
         ("[[broker]]\nname = 'a'\nhost = 'x'\n[[broker]]\nname = 'a'\nhost = 'y'\n", "", "must differ"),
         ("not toml", "", "not TOML"),
     ],

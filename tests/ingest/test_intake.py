@@ -21,6 +21,7 @@ DEVICES = {
     "OWN": Device("OWN", "smoke", gateway="gw1"),
     "FREE": Device("FREE", "lift"),
     "ODD": Device("ODD", "teapot", gateway="gw1"),
+    "US": Device("US", "platform", gateway="gridwarden"),
 }
 
 
@@ -31,9 +32,15 @@ class Payload:
     received_at_ms: int = NOW_MS
 
 
-def one(body: dict[str, Any], gateway: str = "gw1", bounds: Bounds = BOUNDS, clock: Clock | None = None) -> Reading:
+def one(
+    body: dict[str, Any],
+    gateway: str = "gw1",
+    bounds: Bounds = BOUNDS,
+    clock: Clock | None = None,
+    broker: str = "b",
+) -> Reading:
     message = Payload(f"gridwarden/v1/{gateway}/up", json.dumps({"values": {}, **body}).encode())
-    taken = read(message, "b", DEVICES, clock or SystemClock(), bounds)
+    taken = read(message, broker, DEVICES, clock or SystemClock(), bounds)
     (reading,) = taken.readings
     assert (taken.dead_letters, taken.received) == ([], 1)
     return reading
@@ -57,6 +64,12 @@ def test_who_may_speak_for_whom(
     reading = one({"device": device}, gateway, replace(BOUNDS, unbound_devices=unbound))
     assert (reading.registered, reading.entitled, reading.kind) == (registered, entitled, kind)
     assert reading.verified is (registered and entitled)
+
+
+def test_nobody_else_speaks_for_the_platform() -> None:
+    assert one({"device": "US"}, "gridwarden", broker="gridwarden").entitled
+    assert not one({"device": "US"}, "gridwarden").entitled
+    assert not one({"device": "US"}, "gw1", broker="gridwarden").entitled
 
 
 def test_the_kind_of_an_unknown_device_is_guessed_from_its_fields() -> None:

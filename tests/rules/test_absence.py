@@ -53,8 +53,6 @@ def test_any_other_after_is_refused(text: object) -> None:
         ("smoke", {"profiles": {"TG563A": "0s"}}, "interval"),
         ("smoke", {"of": "gateway"}, "kind: platform"),
         ("smoke", {"of": "broker", "after": "2m"}, "kind: platform"),
-        ("platform", {"of": "device"}, "the kind of the devices"),
-        ("platform", {"of": "never_seen"}, "the kind of the devices"),
         ("platform", {"of": "broker"}, "a broker has no interval"),
         ("platform", {"of": "gateway", "interval": "1h"}, "interval"),
         ("platform", {"of": "gateway", "profiles": {"x": "1h"}}, "profiles"),
@@ -66,11 +64,6 @@ def test_any_other_after_is_refused(text: object) -> None:
 def test_what_does_not_go_together_is_refused(kind: str, words: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         absence(kind, **words)
-
-
-def test_the_platform_has_no_rules_about_devices() -> None:
-    with pytest.raises(ConfigError, match="kind platform has none"):
-        read_rules({"kind": "platform", "rules": [{"id": "platform.x"}]})
 
 
 @pytest.mark.parametrize(

@@ -217,4 +217,4 @@ def test_nothing_comes_of_nothing(when: str) -> None:
 
 
 def test_the_shipped_rules_are_read_for_all_their_kinds() -> None:
-    assert set(fields_of([load([PACKS])])) == {"hydrant", "lift", "public_lift", "smoke"}
+    assert set(fields_of([load([PACKS])])) == {"hydrant", "lift", "platform", "public_lift", "smoke"}

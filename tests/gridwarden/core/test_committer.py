@@ -143,8 +143,11 @@ async def test_a_slow_commit_alarms_provisionally_also_what_comes_while_it_lasts
     rig.hear(fire("N2"))
     assert rig.devices == ["N1", "N2"]
     assert not rig.committer.failing
+    assert rig.committer.under_way_s >= 0.01
     writer.go.set()
     await until(lambda: not rig.committer.waiting)
+    assert rig.committer.took_s > 0
+    assert rig.committer.under_way_s == 0
     assert rig.devices == ["N1", "N2"]
 
 

@@ -143,6 +143,43 @@ async def test_commands_act_once_and_are_answered_after_their_commit(start: Any,
         assert operations == ["rules.loaded", "alarm.fired", "alarm.acknowledged", "alarm.confirmed", "event.closed"]
 
 
+async def test_what_core_says_of_itself_goes_the_way_of_every_reading(
+    start: Any, until: Until, is_balanced: Any
+) -> None:
+    async with start(health={"every_s": 1}, spool={"quota_bytes": 16 * MIB}) as running:
+        running.link.tell({"health": {"web": {"websockets": 4, "nonsense": 1}, "history": "gone"}})
+        forged = {"device": "gridwarden:core", "values": {"records_failing": True}}
+        running.up.put(forged, gateway="gridwarden")
+        running.put(running.up, note(1))
+
+        def said() -> dict[str, Any]:
+            blocks = [block for block in running.reader.blocks(0, MIB) if block.body]
+            readings = [reading for block in blocks for reading in decode(block.body)]
+            return {
+                reading.device_id: reading for reading in readings if reading.verified and reading.kind == "platform"
+            }
+
+        await until(lambda: {"gridwarden:core", "gridwarden:web"} <= set(said()))
+        core, web = said()["gridwarden:core"], said()["gridwarden:web"]
+        assert core.quality == {}
+        assert (core.values["records_failing"], core.values["web_connected"]) == (False, True)
+        assert 0 < core.values["disk_free_share"] < 1
+        assert web.values == {"websockets": 4}
+        status = await running.status()
+        lanes = {lane["broker"]: lane for lane in status["lanes"]}
+        assert lanes["gridwarden"]["received"] >= 2
+        assert (status["received"], status["stored"], status["quarantined"]) == (2, 1, 1)
+        assert is_balanced(status)
+        assert running.reader.alarms() == []
+        assert [one["device_id"] for one in running.reader.unregistered()] == ["HYD-1"]
+
+
+async def test_core_that_shall_not_says_nothing(start: Any) -> None:
+    async with start(health={"every_s": 0}) as running:
+        assert not {task for task in asyncio.all_tasks() if task.get_name() == "core-health"}
+        assert "gridwarden:core" not in running.core._judge.devices
+
+
 async def test_a_core_that_reaches_no_broker_answers(start: Any) -> None:
     nowhere = Broker(name="nowhere", host="127.0.0.1", port=1)
     with capture_logs():

@@ -85,6 +85,7 @@ def test_what_was_received_before_a_time_has_been_taken() -> None:
     assert sources.taken_through_ms(100) == 100
     up.inbox += [Message("up", b"x", at_ms, 1, 1, 1, up) for at_ms in (110, 120, 130)]
     assert sources.taken_through_ms(140) == 100
+    assert [sources.taken_through_ms(145, lane) for lane in Lane] == [145, 100]
     sources.take(Lane.TELEMETRY)
     assert sources.taken_through_ms(150) == 120
     sources.take(Lane.TELEMETRY)

@@ -21,6 +21,21 @@ def test_no_file_and_an_empty_one_are_an_empty_registry(tmp_path: Path) -> None:
     assert read_registry(path) == Registry(0, {})
 
 
+def test_what_is_known_besides_is_there_and_not_counted(tmp_path: Path, office: Office) -> None:
+    office.upsert_device(Device("A", "smoke"))
+    office.upsert_device(Device("US", "smoke", "330106001"))
+    us = {"US": Device("US", "platform")}
+    registry = read_registry(office.database.path, 0, us)
+    assert registry is not None
+    assert (set(registry.devices), registry.devices["US"], registry.registered) == ({"A", "US"}, us["US"], 1)
+    for path in (tmp_path / "none.db", tmp_path / "empty.db"):
+        if path.name == "empty.db":
+            Database(path).close()
+        nothing = read_registry(path, -1, us)
+        assert nothing is not None
+        assert (dict(nothing.devices), nothing.registered) == (us, 0)
+
+
 def test_after_a_version_comes_only_what_is_newer(office: Office) -> None:
     path = office.database.path
     office.upsert_device(Device("A", "smoke"))

@@ -59,6 +59,14 @@ def test_gateways_by_name(writer: Writer, reader: Reader) -> None:
     assert [one["gateway"] for one in reader.gateways(after="g1", limit=1)] == ["g2"]
 
 
+def test_what_we_say_of_ourselves_has_a_line_and_is_no_gateway_s(writer: Writer, reader: Reader) -> None:
+    before = reader.ledger()
+    counted(writer, gridwarden_telemetry_gridwarden=Tally(stored=3, received=3))
+    assert [(one["broker"], one["stored"]) for one in reader.ledger_lines(By.BROKER)][-1] == ("gridwarden", 3)
+    assert "gridwarden" not in {one["gateway"] for one in reader.gateways()}
+    assert reader.ledger() == before
+
+
 def test_one_gateway(writer: Writer, reader: Reader) -> None:
     foreign = Reading("S", "smoke", "g1", NOW_MS, NOW_MS, 1, 1, True, {}, entitled=False)
     writer.commit(Transaction(NOW_MS, quarantined=[foreign]))

@@ -176,6 +176,8 @@ def test_blocks_go_in_order_when_old_and_followed_and_the_spool_is_counted(write
         writer.commit(Transaction(NOW_MS - age, rows_json(readings()), 1)).spool_bytes for age in (50, 40, 5, 30)
     )
     committed = writer.commit(trimming(4, NOW_MS - 20))
+    after_ms = [writer.committed_after_ms(offset) for offset in (0, 3, 4, 5)]
+    assert after_ms == [NOW_MS - 5, NOW_MS - 30, NOW_MS, None]
     left = [offset for offset, _ in writer.blocks_after(0)]
     assert left == [3, 4, 5]  # 4 is old, and stays behind 3: its clock had been set back
     assert committed.trimmed == 2

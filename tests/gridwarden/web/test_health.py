@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from api.counts import Counts
+from gridwarden.web.health import history_values, web_values
+
+
+def test_pages_cut_off_are_counted_from_the_last_time_on() -> None:
+    values = web_values(Counts(clients_cut=5), 3, 7, 0.5)
+    assert values.pop("memory_mb") > 1
+    assert values == {"websockets": 7, "clients_cut": 2, "hub_behind_s": 0.5}
+
+
+def test_a_history_that_answers() -> None:
+    lag = {"transactions": 12, "complete_until": "…", "lag_s": 3.5}
+    assert history_values(lag, None, ended=False) == {
+        "history_failing": False, "history_behind_s": 3.5, "history_behind": 12,
+    }  # fmt: skip
+    assert history_values(lag, None, ended=True)["history_failing"] is True
+
+
+def test_a_history_that_does_not_answer() -> None:
+    refused = {"transactions": None, "complete_until": None, "lag_s": None, "reason": "gone"}
+    assert history_values(refused, None, ended=False) == {"history_failing": True}
+    assert history_values(None, None, ended=False) == {}
+    assert history_values(None, None, ended=True) == {"history_failing": True}
+
+
+def test_what_is_missing_is_told_once_somebody_has_looked() -> None:
+    assert history_values(None, 0, ended=False) == {"history_missing": 0}
+    assert history_values({"lag_s": None}, 7, ended=False) == {"history_missing": 7, "history_failing": True}
