@@ -56,7 +56,8 @@ class Running:
         return await self.ask("status")
 
     def provisional(self) -> list[str]:
-        return [change["alarm"]["device_id"] for frame in self.heard for change in frame.get("provisional", ())]
+        told = [change["alarm"] for frame in self.heard for change in frame.get("provisional", ())]
+        return [alarm["device_id"] for alarm in told if alarm]
 
     def resize(self, pages: int) -> None:
         with self.core._writer._engine.connect().execution_options(reads=True) as connection:
