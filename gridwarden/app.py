@@ -28,11 +28,13 @@ from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
 from gridwarden.office.accounts import Accounts
+from gridwarden.office.migrate import refuse_later as refuse_later_office
 from gridwarden.office.registry import Office
 from gridwarden.part import FAILED, READY, Handover, owner, part, reveal
 from gridwarden.records import database
 
 PARTS = ("core", "web")
+OFFICE = "office.db"
 START_TIMEOUT_S = 60.0
 ORPHANS_S = 5.0
 """How long parts may take to notice that their supervisor was killed."""
@@ -141,9 +143,14 @@ def embedded_address(data: Path) -> tuple[str, int]:
 
 
 def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
-    """Bring both databases to this program's schema; name and password of the first account if it was made now."""
+    """Bring both databases to this program's schema; name and password of the first account if it was made now.
+
+    Raises:
+        ConfigError: a later program made one of them; neither was touched.
+    """
+    refuse_later_office(data / OFFICE)  # before the records are touched
     database.migrate(data)
-    with Office.open(data / "office.db") as office:
+    with Office.open(data / OFFICE) as office:
         if not first_user:
             return None
         made = Accounts(office.database, SystemClock()).ensure_first_user()

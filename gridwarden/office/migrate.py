@@ -24,8 +24,25 @@ def migrate(path: Path) -> None:
         ConfigError: the file is no database, or was made by a later version of this program.
         OfficeUnavailable: the file cannot be written now.
     """
+    refuse_later(path)
     if _revision(path) != HEAD:
         _upgrade(path)
+
+
+def refuse_later(path: Path) -> None:
+    """Look at the schema of the office at ``path``, read-only.
+
+    Raises:
+        ConfigError: the file is no database, or a later version of this program made it.
+    """
+    revision = _revision(path)
+    if revision is None or any(_MIGRATIONS.glob(f"versions/rev_{revision}_*.py")):
+        return
+    reason = (
+        f"was made by a later version of Gridwarden (schema {revision}, this one knows {HEAD}) and was not touched;"
+        " run that version, or restore a backup from before the upgrade"
+    )
+    raise ConfigError(reason, path=path)
 
 
 def _revision(path: Path) -> str | None:
@@ -33,7 +50,7 @@ def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchone():
                 return None
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -45,13 +62,9 @@ def _revision(path: Path) -> str | None:
 def _upgrade(path: Path) -> None:
     from alembic import command  # noqa: PLC0415 - half a second and many modules, wanted by a new version only
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with Database(path) as database, database.write() as connection:
         config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise ConfigError(f"cannot be upgraded, a later version made it: {error}", path=path) from error
+        command.upgrade(config, "head")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.pool import QueuePool
 
+from gridwarden.errors import ConfigError
 from gridwarden.records import schema
 
 FILE = "records.db"
@@ -56,8 +57,13 @@ def connect(data: Path, *, read_only: bool = False) -> Engine:
 
 
 def migrate(data: Path) -> None:
-    """Bring the records of ``data`` to this program's schema, making them when there are none."""
+    """Bring the records of ``data`` to this program's schema, all of it or nothing; make them when there are none.
+
+    Raises:
+        ConfigError: a later program made them; nothing was touched.
+    """
     path = data / FILE
+    refuse_later(data)
     if _revision(path) == _HEAD:
         return
     from alembic import command  # noqa: PLC0415 - a current database starts without paying for it
@@ -66,18 +72,37 @@ def migrate(data: Path) -> None:
     engine = connect(data)
     settings = Config()
     settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
-        if connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "epoch")).scalar() is None:
-            connection.execute(insert(schema.meta).values(name="epoch", value=secrets.token_hex(8)))
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+            if connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "epoch")).scalar() is None:
+                connection.execute(insert(schema.meta).values(name="epoch", value=secrets.token_hex(8)))
+    finally:
+        engine.dispose()
+
+
+def refuse_later(data: Path) -> None:
+    """Look at the schema of the records in ``data``, read-only.
+
+    Raises:
+        ConfigError: a later program made them.
+    """
+    path = data / FILE
+    revision = _revision(path)
+    if revision is None or any(_MIGRATIONS.glob(f"versions/{revision}_*.py")):
+        return
+    reason = (
+        f"was made by a later version of Gridwarden (schema {revision}, this one knows {_HEAD}) and was not touched;"
+        " run that version, or restore a backup from before the upgrade"
+    )
+    raise ConfigError(reason, path=path)
 
 
 def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.OperationalError:

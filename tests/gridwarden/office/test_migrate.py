@@ -68,7 +68,7 @@ def test_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     migrate(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigError, match="a later version made it"):
+    with pytest.raises(ConfigError, match="was made by a later version"):
         migrate(path)
 
 
