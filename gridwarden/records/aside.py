@@ -218,6 +218,15 @@ def counters(connection: Connection) -> dict[str, int]:
     return dict.fromkeys(COUNTERS, 0) | {name: int(value) for name, value in connection.execute(query)}
 
 
+def recount(connection: Connection) -> dict[str, int]:
+    """Dead letters and quarantine as they lie there, with what has gone since: to hold against the ledger."""
+    letters = connection.execute(select(func.coalesce(func.sum(_LETTER["count"]), 0))).scalar_one()
+    quarantined = connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one()
+    gone = counters(connection)
+    letters_gone = sum(count for name, count in gone.items() if name.startswith("dead_letters"))
+    return {"dead_lettered": int(letters) + letters_gone, "quarantined": quarantined + gone["quarantine_dropped"]}
+
+
 def known(connection: Connection, keys: Iterable[str]) -> set[str]:
     """Those of these keys of dead letters that are kept."""
     wanted, found = list(keys), set[str]()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, Table, and_, func, literal, select
 
 from gridwarden.errors import NotFound
 from gridwarden.records import schema
-from gridwarden.records.aside import IS_OPEN, SIZE, Fill, counters
+from gridwarden.records.aside import IS_OPEN, SIZE, Fill, counters, recount
 
 PAYLOAD_SHOWN = 4096
 """Bytes of a payload that a list shows."""
@@ -135,11 +135,7 @@ class AsideReader:
     def recount(self) -> dict[str, int]:
         """Dead letters and quarantine as they lie there, with what has gone since: to hold against the ledger."""
         with self._read() as connection:
-            letters = connection.execute(select(func.coalesce(func.sum(_LETTER["count"]), 0))).scalar_one()
-            quarantined = connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one()
-            gone = counters(connection)
-        letters_gone = sum(count for name, count in gone.items() if name.startswith("dead_letters"))
-        return {"dead_lettered": letters + letters_gone, "quarantined": quarantined + gone["quarantine_dropped"]}
+            return recount(connection)
 
     def _page(self, query: Select[Any], key: Any, before: int | None, limit: int) -> list[dict[str, Any]]:
         if before is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Select, func, literal, select, tuple_
 
 from gridwarden.platform import OURSELVES
-from gridwarden.records import schema
+from gridwarden.records import aside, schema
 from gridwarden.records.transaction import LEDGER_COLUMNS
 
 _ledger = schema.ledger.c
@@ -18,10 +18,6 @@ _SUMS = (
     *(func.sum(_ledger[name]).label(name) for name in LEDGER_COLUMNS),
     func.max(_ledger.last_received_at_ms).label("last_received_at_ms"),
 )
-SETTLED = ("stored", "duplicate", "quarantined")
-"""What a retry may have made of a dead letter that is then no longer open."""
-GONE = ("dead_letters_dropped", "dead_letters_expired", "dead_letters_cleared", "quarantine_dropped")
-"""Names in ``meta``: what was set aside and is kept no longer."""
 NOBODY = ""
 """The gateway of what names none, and of what was counted before there were lines for each."""
 
@@ -70,8 +66,9 @@ def gateways(connection: Connection, after: str, limit: int) -> list[dict[str, A
 
 def open_letters(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """Kept dead letters of these gateways that no retry has settled; who has none is left out."""
-    is_open = _letter.retry_outcome.not_in(SETTLED)
-    query = select(_letter.gateway, func.count()).where(_letter.gateway.in_(names), is_open).group_by(_letter.gateway)
+    query = (
+        select(_letter.gateway, func.count()).where(_letter.gateway.in_(names), aside.IS_OPEN).group_by(_letter.gateway)
+    )
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
@@ -104,16 +101,10 @@ def imbalance(connection: Connection) -> int:
 
 def aside_imbalance(connection: Connection) -> int:
     """Dead letters and quarantined readings that are counted and not there, or the other way round."""
-    counted = select(*(func.coalesce(func.sum(_ledger[name]), 0) for name in ("dead_lettered", "quarantined")))
-    dead_lettered, quarantined = connection.execute(counted).one()
-    letters = connection.execute(select(func.coalesce(func.sum(_letter["count"]), 0))).scalar_one()
-    listed = connection.execute(select(func.count()).select_from(schema.quarantine)).scalar_one()
-    meta = schema.meta.c
-    gone = {
-        row.name: int(row.value) for row in connection.execute(select(meta.name, meta.value).where(meta.name.in_(GONE)))
-    }
-    left = gone.pop("quarantine_dropped", 0)
-    return abs(int(dead_lettered) - int(letters) - sum(gone.values())) + abs(int(quarantined) - int(listed) - left)
+    recount = aside.recount(connection)
+    counted = select(*(func.coalesce(func.sum(_ledger[name]), 0) for name in recount))
+    found = connection.execute(counted).one()
+    return sum(abs(int(told) - there) for told, there in zip(found, recount.values(), strict=True))
 
 
 def _all(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:

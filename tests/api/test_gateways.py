@@ -8,7 +8,7 @@ from gridwarden.model import DeadLetter
 from gridwarden.records.transaction import Tally
 from tests.api.conftest import NOW_MS, Site, reading
 
-ODD = "网关 1/2"[:4]
+ODD = "网关 1"
 
 
 async def test_the_ledger_in_pages_of_lines(site: Site) -> None:
@@ -36,9 +36,9 @@ async def test_the_ledger_in_pages_of_lines(site: Site) -> None:
 
 async def test_what_became_of_a_gateway_s_messages(site: Site) -> None:
     payload = b"\xff{oops"
-    letter = DeadLetter(NOW_MS, "b", f"gridwarden/v1/{ODD}/up", "not_json", "line 1", payload)
-    lines = {("b", "telemetry", ODD): Tally(dead_lettered=1, received=1), ("c", "alarm", "g2"): Tally(received=1)}
-    site.book.commit(dead_letters=[letter], quarantined=[reading("SMK-1")], tallies=lines)
+    letter = DeadLetter(NOW_MS, "b", f"gridwarden/v1/{ODD}/up", "not_json", "line 1", payload, gateway=ODD)
+    lines = {("b", "telemetry", ODD): Tally(dead_lettered=2, received=2), ("c", "alarm", "g2"): Tally(received=1)}
+    site.book.commit(dead_letters=[letter] * 2, quarantined=[reading("SMK-1")], tallies=lines)
     async with site.client("operator") as client:
         listed = (await client.get("/api/v1/gateways")).json()
         assert [(one["gateway"], one["brokers"], one["balanced"]) for one in listed["gateways"]] == [
@@ -50,9 +50,11 @@ async def test_what_became_of_a_gateway_s_messages(site: Site) -> None:
         assert [one["gateway"] for one in rest["gateways"]] == [ODD]
         one = (await client.get(f"/api/v1/gateways/{ODD}")).json()
         assert [(line["broker"], line["lane"], line["dead_lettered"]) for line in one["lines"]] == [
-            ("b", "telemetry", 1)
+            ("b", "telemetry", 2)
         ]
-        for told in one["newest_dead_letters"]:  # of the gateway's name in the records
-            assert told["payload_sha256_16"] == sha256(payload).hexdigest()[:16]
+        assert (one["open_dead_letters"], one["newest_quarantined"]) == (1, [])
+        (told,) = one["newest_dead_letters"]
+        assert (told["code"], told["count"], told["bytes"]) == ("not_json", 2, len(payload))
+        assert told["payload_sha256_16"] == sha256(payload).hexdigest()[:16]
         missing = await client.get("/api/v1/gateways/nobody")
         assert (missing.status_code, missing.json()["code"]) == (404, "no_such_gateway")
