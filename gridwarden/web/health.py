@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from api.auditor import Findings
 from api.counts import Counts
 from api.platform import history_lag
 from api.services import Services
@@ -32,6 +33,11 @@ def web_values(counts: Counts, clients_cut_before: int, websockets: int, hub_beh
         "hub_behind_s": hub_behind_s,
         "memory_mb": resident_mb(),
     }
+
+
+def records_values(found: Findings | None) -> Values:
+    """Whether what lies in the records is what their ledger counts; ``None``: nobody has looked yet."""
+    return {} if found is None else {"ledger_imbalance": found.lines + found.aside}
 
 
 def history_values(lag: Mapping[str, Any] | None, missing: int | None, *, ended: bool) -> Values:
@@ -70,7 +76,9 @@ class WebHealth:
         services = self._services
         before, self._clients_cut = self._clients_cut, services.counts.clients_cut
         open_ones = len(services.connections) + len(services.strangers)
-        return web_values(services.counts, before, open_ones, services.hub.behind_s)
+        return web_values(services.counts, before, open_ones, services.hub.behind_s) | records_values(
+            services.auditor.found
+        )
 
     def _history(self, lag: Mapping[str, Any] | None) -> Values:
         found = self._services.auditor.found

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from api.auditor import Findings
 from api.counts import Counts
-from gridwarden.web.health import history_values, web_values
+from gridwarden.web.health import history_values, records_values, web_values
 
 
 def test_pages_cut_off_are_counted_from_the_last_time_on() -> None:
@@ -23,6 +24,11 @@ def test_a_history_that_does_not_answer() -> None:
     assert history_values(refused, None, ended=False) == {"history_failing": True}
     assert history_values(None, None, ended=False) == {}
     assert history_values(None, None, ended=True) == {"history_failing": True}
+
+
+def test_lines_and_what_was_set_aside_that_do_not_add_up_are_told_together() -> None:
+    assert records_values(None) == {}
+    assert records_values(Findings(None, lines=2, aside=3)) == {"ledger_imbalance": 5}
 
 
 def test_what_is_missing_is_told_once_somebody_has_looked() -> None:
