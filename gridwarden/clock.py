@@ -40,10 +40,14 @@ class SystemClock:
 
 
 class Steps:
-    """Notices that the clock of this machine was set, by holding it against one that cannot be."""
+    """Notices that the clock of this machine was set, by holding it against one that cannot be.
 
-    def __init__(self) -> None:
-        self._ahead_ms: int | None = None
+    Args:
+        ahead_ms: by how much it was ahead of that one when somebody looked before.
+    """
+
+    def __init__(self, ahead_ms: int | None = None) -> None:
+        self.ahead_ms = ahead_ms
 
     def seen(self, now_ms: int, monotonic_ms: int) -> int:
         """By how much the clock was set since the last look, milliseconds; 0: it ran on, give or take a second.
@@ -52,8 +56,8 @@ class Steps:
             now_ms: the system clock.
             monotonic_ms: a clock that only ever runs on; where it begins does not matter.
         """
-        ahead_ms, before_ms = now_ms - monotonic_ms, self._ahead_ms
-        self._ahead_ms = ahead_ms
+        ahead_ms, before_ms = now_ms - monotonic_ms, self.ahead_ms
+        self.ahead_ms = ahead_ms
         step_ms = 0 if before_ms is None else ahead_ms - before_ms
         return step_ms if abs(step_ms) > SMALLEST_STEP_MS else 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import insort
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,21 @@ def _at_ms(low: int, high: int) -> int:
     return high << 32 | low
 
 
+Leapt = Callable[[int, int], int]
+"""How much between two times of our own clock never passed, because it was set forward."""
+
+
+def no_leap(_since_ms: int, _until_ms: int) -> int:
+    """A clock that was never set."""
+    return 0
+
+
+def _is_over(put_at_ms: int, now_ms: int, leapt_ms: Leapt) -> bool:
+    """Whether the life of a key is."""
+    age_ms = now_ms - put_at_ms
+    return age_ms > KEY_LIFE_MS and age_ms - leapt_ms(put_at_ms, now_ms) > KEY_LIFE_MS
+
+
 @dataclass(slots=True)
 class Window:
     """One device as it was last seen."""
@@ -116,14 +131,14 @@ class Window:
     settled: Settled | None = None
     """The same device in the order of its own clock; ``None`` where no rule asks for it."""
 
-    def knows(self, reading: Reading) -> bool:
+    def knows(self, reading: Reading, leapt_ms: Leapt = no_leap) -> bool:
         """Whether this very reading was taken before (a duplicate)."""
         if not reading.keyed:
             return False
         received_at_ms = self.keys.received_at_ms(reading.key)
-        return received_at_ms is not None and reading.received_at_ms - received_at_ms <= KEY_LIFE_MS
+        return received_at_ms is not None and not _is_over(received_at_ms, reading.received_at_ms, leapt_ms)
 
-    def cannot_check(self, reading: Reading) -> bool:
+    def cannot_check(self, reading: Reading, leapt_ms: Leapt = no_leap) -> bool:
         """Whether a repeat of ``reading`` would not be seen: older than all that is remembered, or its key too old."""
         if not reading.keyed:
             return False
@@ -131,7 +146,7 @@ class Window:
         if oldest_at_ms is not None and reading.occurred_at_ms < oldest_at_ms:
             return True
         received_at_ms = self.keys.received_at_ms(reading.key)
-        return received_at_ms is not None and reading.received_at_ms - received_at_ms > KEY_LIFE_MS
+        return received_at_ms is not None and _is_over(received_at_ms, reading.received_at_ms, leapt_ms)
 
     def is_late(self, reading: Reading) -> bool:
         """Whether ``reading`` is older than the last evaluated one (by device time, then ``seq``)."""

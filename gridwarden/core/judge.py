@@ -25,7 +25,7 @@ from gridwarden.core.windows import Windows
 from gridwarden.model import Alarm, AlarmState, Change, Device, GridEvent, Operation, Outcome, Reading
 from gridwarden.records import block
 from gridwarden.records.transaction import SeenUnregistered, Tally, Transaction
-from gridwarden.window import Settled
+from gridwarden.window import Leapt, Settled, no_leap
 from ingest import intake
 from ingest.session import Message
 from rules.alarm import Transition
@@ -77,6 +77,8 @@ class Judge:
         self.bounds = bounds
         self.known_letters: KnownLetters = lambda _keys: set()
         """Which of these keys of dead letters are kept already; asked only for what a broker delivers again."""
+        self.leapt_ms: Leapt = no_leap
+        """How much between two times of our own clock never passed, because it was set."""
         self._had_alarm = had_alarm
         self.gateways = Gateways()
 
@@ -253,10 +255,10 @@ class Judge:
     def _take(self, reading: Reading, tally: Tally, transaction: Transaction, news: list[Transition]) -> bool:
         """Whether ``reading`` is to be stored; it is judged on the way, and what comes of it added to ``news``."""
         window = self.windows.get(reading)
-        if window.knows(reading):
+        if window.knows(reading, self.leapt_ms):
             tally.duplicate += 1
             return False
-        unchecked = window.cannot_check(reading)
+        unchecked = window.cannot_check(reading, self.leapt_ms)
         tally.unchecked += unchecked
         reading.late = window.is_late(reading)
         if reading.entitled:

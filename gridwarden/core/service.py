@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from gridwarden import failpoints
 from gridwarden.cases.book import CaseBook
-from gridwarden.clock import Clock, ReplayClock, Steps, SystemClock
+from gridwarden.clock import Clock, ReplayClock, SystemClock
 from gridwarden.config import Broker, Config
 from gridwarden.core.committer import Committer
 from gridwarden.core.copies import copy_records
@@ -27,6 +27,7 @@ from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
 from gridwarden.core.rulebook import announce_start
 from gridwarden.core.sources import Sources
+from gridwarden.core.timekeeper import Timekeeper, boot_id
 from gridwarden.core.windows import Windows
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.link import LinkServer, socket_path
@@ -81,7 +82,7 @@ class Core:
         self._committer = Committer(self._writer, self._announce, self._committed)
         self._link = LinkServer(self._answer, self._hear, self._greet)
         self._orders = Orders(self._committer, self._writer, self._submit, self._read_registry, self._read_rules)
-        self._steps = Steps()
+        self._timekeeper = Timekeeper(boot_id())
         self._offset = 0
         self._trimmed = 0
         self._totals = Totals()
@@ -152,6 +153,9 @@ class Core:
         self._judge = Judge(self._rules, engine, cases, windows, self._clock, bounds, self._had_alarm, quiet)
         self._judge.restore([*start.alarms, *start.resolved], start.remembered)
         self._judge.sources = self._sources
+        self._timekeeper.restore(start.remembered)
+        self._judge.leapt_ms = self._timekeeper.leapt_ms
+        self._notice_step()  # it may have been set while we were away
         self._judge.gateways.restore(start.ledger)
         self._judge.known_letters = self._known_letters
         self._judge.past_ms = ingest.past_after_s * 1000
@@ -200,8 +204,10 @@ class Core:
 
     def _notice_step(self) -> None:
         """What waits goes on waiting as long as it would have, when the clock of this machine is set."""
-        step_ms = self._steps.seen(self._clock.now_ms(), time.monotonic_ns() // 1_000_000)
-        if step_ms and isinstance(self._clock, SystemClock):
+        if not isinstance(self._clock, SystemClock):
+            return
+        step_ms = self._timekeeper.look(self._clock.now_ms(), time.monotonic_ns() // 1_000_000)
+        if step_ms:
             _log.warning("the clock was set", step_ms=step_ms)
             self._judge.engine.clock_stepped(step_ms)
             self._health.stepped(step_ms)
@@ -257,6 +263,7 @@ class Core:
             self._keep_house(transaction)
         self._sources.count_redelivered(transaction)
         self._judge.remember(transaction)
+        self._timekeeper.remember(transaction)
         self._committer.submit(transaction)
 
     def _keep_house(self, transaction: Transaction) -> None:

@@ -44,6 +44,13 @@ class Evidence:
     journal: dict[int, tuple[str, str]] = field(default_factory=dict)
     """Number to operation and alarm."""
 
+    def take_readings(self, workload: Workload, rows: Counter[tuple[str, int, int, bool]]) -> None:
+        """Where blocks have gone by and by: the history holds what they held, and its values are not looked at."""
+        flat = [(*row, count) for row, count in rows.items()]
+        self.stored = Counter({tuple(key): count for *key, entitled, count in flat if entitled})
+        self.quarantined = Counter({tuple(key): count for *key, entitled, count in flat if not entitled})
+        self.values = workload.stored | workload.quarantined
+
 
 def records(data: Path) -> dict[str, Evidence]:
     """What lies in the records, per tag."""

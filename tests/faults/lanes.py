@@ -87,6 +87,11 @@ class Cell:
         return 15
 
     @property
+    def blocks_stay(self) -> bool:
+        """Whether all blocks are still in the records at the end: not if the clock says that they are old."""
+        return True
+
+    @property
     def forgiven(self) -> bool:
         """Whether the alarm lane may have been sent something again, and so have judged its newest first."""
         return True
@@ -166,6 +171,8 @@ class Lane:
             found, rows = evidence.records(folder / "data"), evidence.history(folder / "data")
             for cell, result in played.items():
                 result.records, result.history = found[result.workload.tag], rows[result.workload.tag]
+                if not cell.blocks_stay:
+                    result.records.take_readings(result.workload, result.history)
                 self.results[cell].set_result(result)
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
             if len(self._left) == left:  # it did not even come up: the next cell has it, so that there is an end
@@ -215,7 +222,8 @@ async def play_cell(stage: Any, watcher: Watcher, cell: Any, workload: Workload)
     await arrived(instance, before, workload)
     after = await instance.drained()
     await watched(instance, watcher)
-    evidence.check_ledger(after, instance.data)
+    if cell.blocks_stay:
+        evidence.check_ledger(after, instance.data)
     journal = evidence.records(instance.data)
     return Played(
         cell, workload, account, before, after, facts,

@@ -29,6 +29,22 @@ def test_a_repeat_is_known_for_a_day() -> None:
     assert not window.knows(reading(key=2))
 
 
+def test_a_day_that_the_clock_was_set_forward_by_is_no_age() -> None:
+    window = Window()
+    window.observe(reading())
+    again = reading(received=2 * KEY_LIFE_MS)
+    asked = []
+
+    def leapt_ms(since_ms: int, until_ms: int) -> int:
+        asked.append((since_ms - NOW_MS, until_ms - NOW_MS))
+        return KEY_LIFE_MS
+
+    assert window.knows(again, leapt_ms)
+    assert not window.cannot_check(again, leapt_ms)
+    assert set(asked) == {(0, 2 * KEY_LIFE_MS)}
+    assert not window.knows(reading(received=2 * KEY_LIFE_MS + 1), leapt_ms)
+
+
 def test_without_at_and_seq_nothing_is_a_repeat() -> None:
     window = Window()
     window.observe(reading(keyed=False))

@@ -409,7 +409,7 @@ async def test_a_clock_that_is_set_lets_what_waits_go_on_waiting(start: Any, unt
         await until(engine.next_wake_ms)
         before_ms = engine.next_wake_ms()
         with capture_logs() as said:
-            running.core._steps._ahead_ms -= 3_600_000  # as if it had been an hour behind until now
+            running.core._timekeeper._steps.ahead_ms -= 3_600_000  # as if it had been an hour behind until now
             running.core._arrived.set()
             await until(lambda: engine.next_wake_ms() != before_ms)
         assert abs(engine.next_wake_ms() - before_ms - 3_600_000) < 1_000
