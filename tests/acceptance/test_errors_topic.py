@@ -81,7 +81,11 @@ async def test_a_gateway_is_told_what_was_wrong(site: Site, tmp_path: Path) -> N
         assert one["lines"][0]["balanced"]
         assert [row["device_id"] for row in one["newest_quarantined"]] == ["SMK-2"]
         history = await until("the history was looked at", lambda: audited(instance))
-        assert (history["missing"], history["expected"], history["held"]) == (0, 2, 2)
+        assert (history["missing"], history["held"], history["written"]) == (
+            0,
+            history["expected"],
+            history["expected"],
+        )
 
 
 async def next_of(gateway: aiomqtt.Client) -> dict[str, Any]:
@@ -93,6 +97,6 @@ async def next_of(gateway: aiomqtt.Client) -> dict[str, Any]:
 
 
 async def audited(instance: Instance) -> dict[str, Any] | None:
-    """The audit's word once it has seen everything."""
+    """The audit's word once it has seen everything; our own parts' readings are in it as well."""
     history = (await instance.ledger())["history"]
-    return dict(history) if history and history["expected"] == 2 else None
+    return dict(history) if history and history["expected"] >= 2 else None
