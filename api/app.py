@@ -16,8 +16,9 @@ from gridwarden import __version__
 def create_app(services: Services, page: Path | None) -> FastAPI:
     """The application over ``services``; ``page`` is the folder of the built dashboard, ``None`` without one."""
     app = FastAPI(
-        title="Gridwarden", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
-    )
+        title="Gridwarden", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
+        responses=problems.DECLARED,
+    )  # fmt: skip
     app.state.services = services
     problems.install(app, HEADERS)
     app.add_middleware(Guard)

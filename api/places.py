@@ -21,6 +21,12 @@ router = APIRouter(tags=["places"])
 _GEOJSON = "application/geo+json"
 
 
+class GeoJson(Response):
+    """For the description: what comes is GeoJSON."""
+
+    media_type = _GEOJSON
+
+
 @router.get("/areas")
 def areas(request: Request, asker: Asker, services: Given) -> Response:
     """The areas the asker may see; kept by the browser."""
@@ -36,7 +42,7 @@ def _areas(office: Office, seen: list[str]) -> bytes:
     return to_json({"areas": [wire.area_of(area) for area in office.areas(seen)]})
 
 
-@router.get("/areas/geometry")
+@router.get("/areas/geometry", response_class=GeoJson)
 def geometry(request: Request, asker: Asker, services: Given) -> Response:
     """The outlines of the areas the asker may see, as GeoJSON; kept by the browser."""
     seen = scopes(asker)
@@ -64,7 +70,7 @@ def _outlines(office: Office, seen: list[str]) -> Iterator[bytes]:
     yield b"]}"
 
 
-@router.get("/basemap")
+@router.get("/basemap", response_class=GeoJson)
 def basemap(request: Request, services: Given, _asker: Asker) -> Response:
     """The site's own base map, as GeoJSON; kept by the browser. It shows nothing that is anybody's own."""
     path = services.config.data / FILE_NAME

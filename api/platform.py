@@ -6,7 +6,7 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.concurrency import run_in_threadpool
 
@@ -134,7 +134,7 @@ async def readyz(services: Given) -> JSONResponse:
     return JSONResponse({"status": "ready"})
 
 
-@health.get("/metrics", dependencies=[Depends(scraper)])
+@health.get("/metrics", dependencies=[Depends(scraper)], response_class=PlainTextResponse)
 async def metrics(services: Given) -> Response:
     """Prometheus metrics."""
     counted = await ledger_of(services)

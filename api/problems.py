@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from gridwarden.errors import CoreUnavailable, Forbidden, NotFound, Refused, Unavailable
@@ -18,6 +19,24 @@ _MALFORMED = ("invalid", "bad_mark", "bad_time", "bad_step", "bad_note", "bad_pa
               "unknown_field", "not_numeric", "bad_window", "bad_comment", "matches_everything")  # fmt: skip
 _STATUS = {"not_signed_in": 401, "bad_credentials": 401, "too_many_attempts": 429, "second_person": 403,
            "needs_a_person": 403, **dict.fromkeys(_MALFORMED, 422)}  # fmt: skip
+
+
+class Problem(BaseModel):
+    """What an error looks like (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+
+
+_AS_PROBLEM: dict[str, Any] = {
+    "description": "A problem",
+    "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+}
+DECLARED: dict[int | str, dict[str, Any]] = {"4XX": _AS_PROBLEM, "503": _AS_PROBLEM}
+"""For the description of every route: how it may refuse. A 500 is never meant."""
 
 
 def problem(status: int, code: str, detail: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from gridwarden.errors import ConfigError
+from gridwarden.errors import ConfigError, quoted
 
 PREFIX = "GRIDWARDEN_"
 NOT_KEYS = frozenset({"GRIDWARDEN_REAL_DATA", "GRIDWARDEN_FAILPOINT", "GRIDWARDEN_FAULT_BOOK", "GRIDWARDEN_CONFIG", "GRIDWARDEN_PASSWORD",
@@ -36,7 +36,7 @@ NOT_KEYS = frozenset({"GRIDWARDEN_REAL_DATA", "GRIDWARDEN_FAILPOINT", "GRIDWARDE
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OSError) as error:  # OSError: a name too long for a file
         msg = f"no time zone {name!r}; an IANA name such as Asia/Shanghai is expected"
         raise ValueError(msg) from error
     return name
@@ -290,7 +290,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        given = "" if {"password", "token"} & set(first["loc"]) else f" (got {first['input']!r})"
+        given = "" if {"password", "token"} & set(first["loc"]) else f" (got {quoted(first['input'])})"
         reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']}{given}"
         raise ConfigError(reason, path=path or "environment", place=place) from error
 
@@ -302,7 +302,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError("no such file", path=path) from error
     except OSError as error:
         raise ConfigError(error.strerror or str(error), path=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, digits by the thousand, nested too deep
         raise ConfigError(f"not TOML: {error}", path=path) from error
 
 
@@ -316,7 +316,13 @@ def _environment_value(name: str, text: str) -> Any:
         raise ConfigError(f"not JSON: {error}", path="environment", place=name) from error
 
 
+_DEEPEST = 8
+"""Most sections one in another; far fewer are known."""
+
+
 def _put(settings: dict[str, Any], keys: list[str], value: Any) -> None:
+    if len(keys) > _DEEPEST:
+        raise ConfigError("unknown key", path="environment", place=".".join(keys))
     for key in keys[:-1]:
         settings = settings.setdefault(key, {})
         if not isinstance(settings, dict):

@@ -16,6 +16,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+REASON_LIMIT = 1_000
+"""Longest reason told, characters: it may quote what was found, and that may be a whole file."""
+_PLACE_LIMIT, _PATH_LIMIT = 300, 4096
+
 
 class GridwardenError(Exception):
     """Base of everything this program raises on purpose."""
@@ -25,11 +29,25 @@ class ConfigError(GridwardenError):
     """Something a person wrote cannot be used: where, what is wrong, what would be right."""
 
     def __init__(self, reason: str, *, path: Path | str | None = None, place: str = "") -> None:
-        self.path = None if path is None else str(path)
-        self.place = place
-        self.reason = reason
-        where = ": ".join(part for part in (self.path, place) if part)
-        super().__init__(f"{where}: {reason}" if where else reason)
+        self.path = None if path is None else _shown(str(path), _PATH_LIMIT)
+        self.place = _shown(place, _PLACE_LIMIT)
+        self.reason = _shown(reason, REASON_LIMIT)
+        where = ": ".join(part for part in (self.path, self.place) if part)
+        super().__init__(f"{where}: {self.reason}" if where else self.reason)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """``value`` as it can be told of: a number of thousands of digits, or lists without end, has no text in Python."""
+    try:
+        return repr(value)[:limit]
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"
+
+
+def _shown(text: str, limit: int) -> str:
+    """``text`` in a length that can be read, and without half a character, which no terminal or file takes."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class DecodeError(GridwardenError):

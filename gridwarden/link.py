@@ -205,11 +205,22 @@ def _command(frame: Frame) -> tuple[str, str, Frame]:
     return command_id, name, params
 
 
+def _check_reply(frame: Frame) -> None:
+    """Raise ``ValueError`` for what is no answer to a command."""
+    told = isinstance(frame.get("answer"), dict) if frame.get("ok") is True else frame.get("ok") is False
+    refused = ("kind", "code", "detail") if frame.get("ok") is False else ()
+    if not told or not all(isinstance(frame.get(name), str) for name in ("id", *refused)):
+        raise ValueError("an answer wants an id, and what it answers or why not")
+
+
 class LinkClient:
     """Web's end: connects, connects again, carries commands, hears pushes."""
 
     def __init__(self, path: Path, hear: Callable[[Frame], None]) -> None:
-        """``hear`` takes what core tells of itself, and ``{"link": "up"|"down"}`` when the link changes."""
+        """``hear`` takes what core tells of itself, and ``{"link": "up"|"down"}`` when the link changes.
+
+        Where it understands nothing it raises ``ValueError``: the link is opened again.
+        """
         self._path = path
         self._hear = hear
         self._writer: asyncio.StreamWriter | None = None
@@ -248,6 +259,7 @@ class LinkClient:
         if "id" not in frame:
             self._hear(frame)
             return
+        _check_reply(frame)
         waiting = self._waiting.pop(frame["id"], None)
         if waiting is not None:
             waiting.set_result(frame)

@@ -1,6 +1,6 @@
 """Rule files to a rule set, all or nothing: the first thing that is wrong is refused with file, rule, key and reason.
 
-The only module of the rules that reads files. Everything is bounded: bytes of a file, nesting, number of rules.
+The only module of the rules that reads files. Everything is bounded: bytes of a file, number of files, of rules.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from pydantic import ValidationError
 
+from gridwarden import plain_yaml
 from gridwarden.errors import ConfigError
 from rules import correlation, inhibit
 from rules.absence import WrittenAbsence, make_absence
@@ -21,8 +21,6 @@ from rules.written import MAX_RULES, WrittenHead, WrittenRule, WrittenRules
 
 MAX_FILE_BYTES = 2**20
 MAX_FILES = 1000
-MAX_NESTING = 12
-"""Deepest nesting of lists and mappings in a file."""
 PACKS = Path(__file__).parent / "packs"
 """The shipped rules."""
 TEST_SUFFIX = ".test.yaml"
@@ -56,36 +54,8 @@ def load(paths: Iterable[Path], *, shipped_packs: bool = False) -> RuleSet:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of one YAML file: plain values only, no tags, anchors or repeated keys.
-
-    Raises:
-        ConfigError: missing, not readable, too big, too deep, or not such YAML.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise ConfigError("is not a file", path=path)
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError("no such file", path=path) from error
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"bigger than {MAX_FILE_BYTES} bytes", path=path)
-    return parse_yaml(content, path)
-
-
-def parse_yaml(content: bytes, path: Path | str | None = None) -> Any:
-    """Like :func:`read_yaml`, for bytes already read."""
-    try:
-        # A SafeLoader that takes less: no object of any class can come out of it.
-        return yaml.load(content.decode("utf-8"), _PlainLoader)  # noqa: S506
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}" if mark else ""
-        raise ConfigError(error.problem or error.context or "not YAML", path=path, place=place) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"not YAML: {error}", path=path) from error
+    """The content of one rule or test file, see :func:`gridwarden.plain_yaml.read_yaml`."""
+    return plain_yaml.read_yaml(path, MAX_FILE_BYTES)
 
 
 def expand(paths: Iterable[Path], suffix: str) -> list[Path]:
@@ -157,36 +127,3 @@ def _refuse(error: ValidationError, path: Path | str | None, place: str) -> NoRe
     if reason is None:
         reason = f"{first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:80]!r})"
     raise ConfigError(reason, path=path, place=": ".join(part for part in (place, key) if part)) from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without what rule files have no use for and attackers have."""
-
-    _depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        reason = ""
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            reason = "anchors and aliases are not read"
-        elif getattr(event, "tag", None) is not None:
-            reason = "tags are not read"
-        elif self._depth >= MAX_NESTING:
-            reason = f"nested more than {MAX_NESTING} deep"
-        if reason:
-            raise yaml.composer.ComposerError(None, None, reason, event.start_mark)
-        self._depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

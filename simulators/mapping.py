@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from gridwarden.errors import ConfigError, GridwardenError
+from gridwarden.errors import ConfigError, GridwardenError, quoted
 from gridwarden.kinds import SENSORS, FieldType
 from gridwarden.model import Value
+from gridwarden.plain_yaml import read_yaml
 
 SHIPPED = Path(__file__).parent / "mappings"
 Row = Mapping[str, Any]
 Lane = Literal["up", "alarm"]
+FILE_LIMIT_BYTES = 64 * 1024
 _GATEWAY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -81,7 +82,7 @@ def native(row: Row) -> Mapped:
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OSError) as error:
         msg = f"no time zone {name!r}"
         raise ValueError(msg) from error
     return name
@@ -240,15 +241,12 @@ def load(path: Path) -> FileMapping:
     shipped = SHIPPED / f"{path}.yaml"
     if not path.exists() and path.name == str(path) and shipped.exists():
         path = shipped
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(error.strerror or "cannot be read", path=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not YAML: {error}", path=path) from error
+    content = read_yaml(path, FILE_LIMIT_BYTES)
     try:
         return FileMapping.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']} (got {first['input']!r})"
+        reason = (
+            "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']} (got {quoted(first['input'])})"
+        )
         raise ConfigError(reason, path=path, place=".".join(map(str, first["loc"]))) from error

@@ -15,6 +15,8 @@ from pydantic_core import from_json
 
 from gridwarden.errors import ConfigError
 
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, csv.Error)
+
 
 class BadLine(Exception):
     """A line that is no row at all."""
@@ -58,7 +60,7 @@ class RowFile:
         rows = self._csv() if name.endswith(".csv") else self._json_lines()
         try:
             yield from rows
-        except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        except _DAMAGED as error:
             raise ConfigError(f"damaged: {error}", path=self.path) from error
 
     def header(self) -> list[str] | None:
@@ -67,7 +69,10 @@ class RowFile:
             return None
         with RowFile(self.path) as twin:
             assert twin._text is not None  # noqa: S101 - entered above
-            return next(csv.reader(twin._text), [])
+            try:
+                return next(csv.reader(twin._text), [])
+            except _DAMAGED as error:
+                raise ConfigError(f"damaged: {error}", path=self.path) from error
 
     def _csv(self) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
         assert self._text is not None  # noqa: S101 - entered

@@ -63,12 +63,21 @@ def load(directory: Path) -> Credentials:
     path = directory / FILE
     try:
         stored = json.loads(path.read_text("utf-8"))
-        ours = (stored["supervisor"], stored["ingester"], dict(stored["gateways"]), stored["replayer"])
-        return Credentials(*ours)
+        known = Credentials(
+            stored["supervisor"], stored["ingester"], dict(stored["gateways"].items()), stored["replayer"]
+        )
+        passwords = (known.supervisor, known.ingester, known.replayer, *known.gateways.values())
+        if not all(map(_is_password, passwords)) or not all(map(_GATEWAY.fullmatch, known.gateways)):
+            raise ValueError("a password or a gateway is none")  # noqa: TRY301 - as other garbage
     except FileNotFoundError:
         return Credentials()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError("not a file of ours; remove it to have new passwords made", path=path) from error
+    return known
+
+
+def _is_password(found: object) -> bool:
+    return isinstance(found, str) and found.isascii() and bool(found)
 
 
 def ensure(directory: Path, gateways: Iterable[str]) -> Credentials:

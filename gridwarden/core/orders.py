@@ -124,7 +124,7 @@ class Orders:
             desk = Desk(judge, found, self._committer.pending())
             try:
                 transaction, answer = COMMANDS[asked.name](desk, asked.params)
-            except (KeyError, ValueError, TypeError) as error:
+            except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
                 raise Refused("bad_parameters", str(error)) from error
             self._answer(asked, transaction, answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from base64 import b85decode
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pydantic_core import from_json, to_json
 from gridwarden.core.settling import Settling
 from gridwarden.model import Reading
 from gridwarden.records import block
+from gridwarden.records.block import CorruptBlock
 from gridwarden.records.transaction import Snapshot
 from gridwarden.window import RecentKeys, Window
 from rules.rule import RuleSet
@@ -129,11 +131,19 @@ class Windows:
         return Snapshot(shard, b"".join((_FORMAT, _LENGTH.pack(len(table)), table, *keys)))
 
     def load(self, shard: int, offset: int, body: bytes) -> None:
-        """Take in a stored snapshot. The next one to be made is of the shard whose own is oldest."""
+        """Take in a stored snapshot, whole or not at all. The next one to be made is of the shard whose own is oldest.
+
+        Raises:
+            CorruptBlock: the bytes are damaged, or of a later version than this program knows.
+        """
+        try:
+            found = [(scope, Window.load(dumped, keys)) for scope, dumped, keys in _unpacked(body)]
+        except (zlib.error, struct.error, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise CorruptBlock(f"shard {shard}: {error}") from error
         self.offsets[shard] = offset
         self._next_shard = min(range(SHARDS), key=self.offsets.__getitem__)
-        for scope, dumped, keys in _unpacked(body):
-            self._add(scope, Window.load(dumped, keys))
+        for scope, window in found:
+            self._add(scope, window)
 
     def replay(self, blocks: Iterable[tuple[int, bytes]]) -> int:
         """Observe the blocks that came after the snapshots; returns the readings observed.

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from gridwarden.errors import ConfigError
+from gridwarden.errors import ConfigError, quoted
 from gridwarden.office.rows import Entity, as_text
+from gridwarden.plain_yaml import read_yaml
 
 FILE_LIMIT_BYTES = 64 * 1024
 PRESETS = Path(__file__).parent / "presets"
@@ -109,16 +109,7 @@ def same_names(columns: Collection[str], entity: Entity) -> ColumnMapping:
 def _read_yaml(source: str | Path) -> Mapping[str, Any]:
     preset = PRESETS / f"{source}.yaml"
     path = preset if isinstance(source, str) and source.isidentifier() and preset.exists() else Path(source)
-    try:
-        with path.open("rb") as file:
-            text = file.read(FILE_LIMIT_BYTES + 1)
-        if len(text) > FILE_LIMIT_BYTES:
-            raise ConfigError(f"larger than {FILE_LIMIT_BYTES} bytes", path=path)
-        data = yaml.safe_load(text)
-    except OSError as error:
-        raise ConfigError(error.strerror or str(error), path=path) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"not YAML: {error}", path=path) from error
+    data = read_yaml(path, FILE_LIMIT_BYTES)
     if not isinstance(data, dict):
         raise ConfigError("a mapping of our columns to the file's is expected", path=path)
     return data
@@ -158,7 +149,7 @@ def _checked(adapter: TypeAdapter[Any], given: Any, place: str) -> Any:
     try:
         return adapter.validate_python(given)
     except ValidationError as error:
-        raise ConfigError(f"{error.errors()[0]['msg']} (got {given!r:.80})", place=place) from error
+        raise ConfigError(f"{error.errors()[0]['msg']} (got {quoted(given)})", place=place) from error
 
 
 def _reader(column: str) -> Callable[[Properties], Any]:

@@ -87,7 +87,12 @@ class Web:
                     tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
 
     def _hear(self, frame: dict[str, Any]) -> None:
-        """Something from core: news, provisional alarms, the link itself."""
+        """Something from core: news, provisional alarms, the link itself.
+
+        Raises:
+            ValueError: core says no such thing.
+        """
+        _check(frame)
         services = self._services
         services.hub.wake(frame["wake"]["seq"] if "wake" in frame else None)
         self._news.set()
@@ -137,6 +142,15 @@ class Web:
             except Exception as error:  # noqa: BLE001 - as above: sealing can wait, alarms cannot
                 _log.error("sealing failed; it is tried again", error=str(error), exc_info=True)
             await asyncio.sleep(HOUSEKEEPING_S)
+
+
+def _check(frame: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for what core does not say of itself."""
+    wake, provisional = frame.get("wake", {"seq": 0}), frame.get("provisional", [])
+    if not isinstance(wake, dict) or type(wake.get("seq")) is not int:
+        raise ValueError("a wake-up wants a seq")
+    if not isinstance(provisional, list) or not all(isinstance(one, dict) and "area" in one for one in provisional):
+        raise ValueError("provisional changes are a list of objects with their area")
 
 
 def _tell_registry(services: Services) -> None:

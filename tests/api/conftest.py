@@ -241,6 +241,11 @@ class Socket:
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A prepared data directory, to be copied, and the API token of each of the people."""
     data = tmp_path_factory.mktemp("template")
+    return data, prepare(data)
+
+
+def prepare(data: Path) -> dict[str, str]:
+    """Make an empty folder a data directory; the API token of each of the people."""
     database.migrate(data)
     tokens = {}
     with Office.open(data / "office.db") as office:
@@ -254,7 +259,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
             office.upsert_device(Device(f"SMK-{number}", "smoke", area, lon=120.1, lat=30.2))
             office.upsert_resource(Resource(f"R{number}", "hydrant", "", area, 120.1, 30.2))
     (data / FILE_NAME).write_text('{"type":"FeatureCollection","features":[]}')
-    return data, tokens
+    return tokens
 
 
 @pytest.fixture
@@ -262,6 +267,13 @@ async def site(template: tuple[Path, dict[str, str]], tmp_path: Path) -> AsyncIt
     """A site whose core answers, whose hub and states follow, and that is not served yet."""
     data = tmp_path / "data"
     shutil.copytree(template[0], data)
+    async with open_site(data, template[1]) as site:
+        yield site
+
+
+@asynccontextmanager
+async def open_site(data: Path, secrets: dict[str, str]) -> AsyncIterator[Site]:
+    """The site over a prepared data directory."""
     config = load(None, {}, data=str(data))
     writer = Writer(data)
     writer.start()
@@ -272,7 +284,7 @@ async def site(template: tuple[Path, dict[str, str]], tmp_path: Path) -> AsyncIt
         services = stack.enter_context(open_services(config, RULES, lambda _: None))
         services.accounts = Accounts(services.office.database, SystemClock(), HASHER)
         link = await stack.enter_async_context(AsyncExitStack())
-        site = Site(data, book, services, create_app(services, None), core, link, template[1])
+        site = Site(data, book, services, create_app(services, None), core, link, secrets)
         await site.start_core()
         loop = asyncio.get_running_loop()
         book.told = lambda: loop.call_soon_threadsafe(services.hub.wake)  # some commit from threads

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from gridwarden.errors import ConfigError
 from gridwarden.kinds import KINDS
+from gridwarden.plain_yaml import parse_yaml
 from rules import columns
 from rules.condition import compile_condition, compile_with
-from rules.load import PACKS, parse_yaml, read_rules
+from rules.load import PACKS, read_rules
 from rules.syntax import MAX_LENGTH
 from tests.rules.test_columns import Table
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridwarden.errors import ConfigError
+from gridwarden.plain_yaml import parse_yaml
 from rules import load as loading
-from rules.load import PACKS, load, parse_yaml, read_rules
+from rules.load import PACKS, load, read_rules
 
 RULE = """
   - id: lift.high
@@ -114,7 +115,7 @@ def test_an_own_rule_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
 
 def test_bytes_files_and_rules_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     big = _write(tmp_path, "#" * (loading.MAX_FILE_BYTES + 1))
-    with pytest.raises(ConfigError, match="bigger than"):
+    with pytest.raises(ConfigError, match="larger than"):
         load([big])
     monkeypatch.setattr(loading, "MAX_RULES", 2)
     many = _write(tmp_path, "kind: lift\nrules:" + "".join(RULE.replace("high", f"r{n}") for n in range(3)))
