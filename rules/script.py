@@ -54,6 +54,9 @@ from rules.script_words import (
 from rules.timeline import EVENT, Entry
 from rules.written import parse_duration
 
+MOST_READINGS = 200_000
+"""Of all series of a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -123,13 +126,23 @@ def read_tests(path: Path) -> Tests:
     names = written.rules or [path.name.removesuffix(TEST_SUFFIX) + ".yaml"]
     files = [path.parent / name for name in names]
     rules = load(files)
-    return Tests(path, rules, tuple(_Reading(path, files, rules, case).case() for case in written.cases))
+    cases: list[Case] = []
+    readings = 0
+    for one in written.cases:
+        reading = _Reading(path, files, rules, one, MOST_READINGS - readings)
+        cases.append(reading.case())
+        readings += reading.readings
+    return Tests(path, rules, tuple(cases))
 
 
 class _Reading:
     """Reads one case; knows where it stands."""
 
-    def __init__(self, path: Path, files: list[Path], rules: RuleSet, written: WrittenCase) -> None:
+    def __init__(self, path: Path, files: list[Path], rules: RuleSet, written: WrittenCase, most: int) -> None:
+        """``most``: readings it may have; a small file can ask for hundreds of millions."""
+        self._most = most
+        self.readings = 0
+        """Those of its series so far."""
         self._path, self._files, self._rules, self._written = path, files, rules, written
         self._place = f"case {written.name!r}"
         self._clocks_ms: dict[str, int] = {}
@@ -143,6 +156,9 @@ class _Reading:
         steps: list[Step] = []
         for number, one in enumerate(written.series, start=1):
             steps += self._at(f"series {number}", self._series, one)
+            self.readings = sum(len(step.said) for step in steps)
+            if self.readings > self._most:
+                raise self._wrong(f"more than {MOST_READINGS} readings in one file", f"series {number}")
         now_ms = 0
         for number, raw in enumerate(written.steps, start=1):
             step = self._at(f"step {number}", self._step, raw)

@@ -28,11 +28,13 @@ def values_of(text: str) -> list[Value | object]:
     Raises:
         ValueError: it is no such series, or longer than may be.
     """
-    values = [value for word in text.split() for value in _values(word)]
+    values: list[Value | object] = []
+    for word in text.split():
+        values += _values(word)
+        if len(values) > LONGEST:  # at once: a short text may ask for millions
+            raise ValueError(f"more than {LONGEST} values")
     if not values:
         raise ValueError("a series of values such as '0.3x5 _ 0.12' is expected")
-    if len(values) > LONGEST:
-        raise ValueError(f"more than {LONGEST} values")
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -65,14 +66,29 @@ class Running:
     """The site while it runs."""
 
     def __init__(self) -> None:
+        self.unheard: list[BaseException] = []
         self._ready: Future[Site] = Future()
-        threading.Thread(target=lambda: asyncio.run(self._live()), name="site", daemon=True).start()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="site", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
         self.site = self._ready.result(DEADLINE_S)
         self.core = self.site.core
         assert isinstance(self.core, FuzzedCore)
 
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(5)
+
+    def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody waits for: of a connection's task, for one."""
+        error = context.get("exception")
+        if error is not None and not isinstance(error, OSError):
+            self.unheard.append(error)
+
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._note)
         data = scratch() / "site"
         data.mkdir()
         try:
@@ -85,7 +101,7 @@ class Running:
                     while not site.services.link.connected:  # noqa: ASYNC110 nobody sets an event
                         await asyncio.sleep(0.01)
                     self._ready.set_result(site)
-                    await asyncio.Event().wait()
+                    await self._stop.wait()
         except BaseException as error:
             if not self._ready.done():
                 self._ready.set_exception(error)
@@ -99,8 +115,9 @@ class Running:
         finally:
             done.cancel()
             wrong, self.core.wrong = self.core.wrong, None  # type: ignore[attr-defined]
-            if wrong is not None:
-                raise wrong
+            self.unheard += [wrong] if wrong is not None else []
+            if self.unheard:
+                raise self.unheard.pop()
 
 
 @cache

@@ -7,17 +7,18 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote
 
 from api.auth import LOCAL_KEY
+from gridwarden.core.health import Health
 from gridwarden.core.service import Core
 from gridwarden.errors import Refused, Unavailable
 from gridwarden.link import LinkClient, LinkServer
 from gridwarden.web.service import Web
-from tests.api.conftest import PASSWORD, WEST, Site
+from tests.api.conftest import PASSWORD, RULES, WEST, Site
 from tests.fuzz.site import Running, running, socket_folder
 from tests.fuzz.target import Shape, Target, outcome
 
@@ -291,7 +292,9 @@ class _Link:
     def __init__(self, there: Running) -> None:
         self.there = there
         self.core_path, self.web_path = socket_folder() / "to-core", socket_folder() / "to-web"
-        core = SimpleNamespace(_followed={}, _offset=9)
+        core = SimpleNamespace(
+            _followed={}, _offset=9, _health=SimpleNamespace(hear=partial(Health.hear, SimpleNamespace()))
+        )
         self.server = LinkServer(there.core.answer, lambda frame: Core._hear(core, frame), lambda: ())  # type: ignore[arg-type]
         self._serving = self.server.serve(self.core_path)
         there.run(self._open())
@@ -325,11 +328,12 @@ class _Link:
         services = SimpleNamespace(
             hub=SimpleNamespace(wake=_wake, push_provisional=_provisional), link=SimpleNamespace(tell=lambda _: None)
         )
-        web = SimpleNamespace(_services=services, _news=asyncio.Event(), _followed=0)
+        web = Web(self.there.site.services.config, RULES, None)
+        web._services = services  # type: ignore[assignment]
 
         def hear(frame: dict[str, Any]) -> None:
             heard.append(next(iter(frame), ""))
-            Web._hear(web, frame)  # type: ignore[arg-type]
+            web._hear(frame)
 
         client = LinkClient(self.web_path, hear)
         self.web_path.unlink(missing_ok=True)
