@@ -1,19 +1,27 @@
-"""What was set aside: dead letters and quarantined readings, listed, grouped, shown. See docs/guide/dead-letters.md."""
+"""What was set aside: dead letters and quarantined readings, listed, grouped, shown, retried. See docs/guide/dead-letters.md."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
-from api.auth import needs
+from api import commands
+from api.auth import Asker, needs
+from api.commands import IdempotencyKey
 from api.paging import NUMBER_MAX, Key, Limit
-from api.services import Given
-from gridwarden.access import Action
+from api.services import Given, Services
+from gridwarden.access import Action, Principal, require
 from gridwarden.clock import rfc3339
+from gridwarden.errors import Refused
 from gridwarden.model import Retried
+from gridwarden.records.aside import RETRIED_AT_ONCE, RETRIED_BYTES
 from gridwarden.records.aside_reader import Group, Which
 
 router = APIRouter(tags=["aside"], dependencies=[needs(Action.SEE_PLATFORM)])
@@ -88,6 +96,79 @@ def quarantine_groups(services: Given, gateway: Key = None, settled: bool = Fals
 def quarantined_reading(services: Given, number: Number) -> dict[str, Any]:
     """One quarantined reading."""
     return _quarantined(services.reader.aside.quarantined_one(number))
+
+
+class Retry(BaseModel):
+    """Which to retry: what is named must fit. One step takes as many as one batch holds; ``after`` goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+    numbers: list[Annotated[int, Field(ge=1, le=NUMBER_MAX)]] | None = Field(
+        None, min_length=1, max_length=RETRIED_AT_ONCE
+    )
+    gateway: str | None = Field(None, max_length=128)
+    all: bool = False
+    """Whatever is open; a body that names nothing else must say so."""
+    after: int = Field(0, ge=0, le=NUMBER_MAX)
+    dry_run: bool = False
+    """Only say what would become of each."""
+
+    def which(self) -> Which:
+        """What it names; raises :class:`Refused`."""
+        if not self.all and self == type(self)(after=self.after, dry_run=self.dry_run):
+            raise Refused("matches_everything", "name numbers or what they have in common, or say all")
+        return Which(gateway=self.gateway, numbers=None if self.numbers is None else tuple(self.numbers))
+
+
+class RetryLetters(Retry):
+    """The same of dead letters."""
+
+    code: str | None = Field(None, max_length=32)
+
+    def which(self) -> Which:
+        """See :class:`Retry`."""
+        return replace(super().which(), code=self.code)
+
+
+class RetryQuarantined(Retry):
+    """The same of quarantined readings."""
+
+    device: str | None = Field(None, max_length=128)
+
+    def which(self) -> Which:
+        """See :class:`Retry`."""
+        return replace(super().which(), device_id=self.device)
+
+
+@router.post("/dead-letters/retry")
+async def retry_dead_letters(
+    body: RetryLetters, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Decode dead letters again, oldest first, and judge what can be read now; ``next`` is where to go on."""
+    return await _retry(services, asker, body, idempotency_key, "letters")
+
+
+@router.post("/quarantine/retry")
+async def retry_quarantine(
+    body: RetryQuarantined, asker: Asker, services: Given, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Take over quarantined readings whose gateway may speak for their device by now."""
+    return await _retry(services, asker, body, idempotency_key, "quarantined")
+
+
+async def _retry(services: Services, asker: Principal, body: Retry, key: str | None, what: str) -> dict[str, Any]:
+    require(asker, Action.RETRY, "")
+    reader = services.reader.aside
+    find = reader.letters_to_retry if what == "letters" else reader.quarantined_to_retry
+    numbers, more = await run_in_threadpool(find, body.which(), body.after, RETRIED_AT_ONCE, RETRIED_BYTES)
+    outcomes: list[list[Any]] = []
+    if numbers:
+        params = {what: numbers, "dry_run": body.dry_run}
+        outcomes = (await commands.send(services, asker, key, f"retry_{what}", params))["outcomes"]
+    return {
+        "outcomes": dict(Counter(outcome for _, outcome in outcomes)),
+        "retried": [{"number": number, "outcome": outcome} for number, outcome in outcomes],
+        "dry_run": body.dry_run, "next": numbers[-1] if more else None,
+    }  # fmt: skip
 
 
 def _letter(row: Mapping[str, Any], head: bytes, size: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from api.services import Services
 from gridwarden.access import Principal
 
-SUBJECTS = ("alarm_id", "event_id", "quieting_id", "kind")
+SUBJECTS = ("alarm_id", "event_id", "quieting_id", "kind", "letters", "quarantined")
 """What a command may be about; the first that is there tells it from the same command on something else."""
 IdempotencyKey = Annotated[str | None, Header(max_length=80)]
 

@@ -35,13 +35,22 @@ class Action(StrEnum):
     """Agree, as the second person, that fire, entrapment and latched alarms are quieted."""
     SEE_PLATFORM = "see_platform"
     """Ledger, dead letters, quarantine, state of the parts: facts of the installation, without an area."""
+    RETRY = "retry"
+    """Judge once more what was set aside."""
     CHANGE_REGISTRY = "change_registry"
     CHANGE_RULES = "change_rules"
     MANAGE_USERS = "manage_users"
 
 
 _VIEWER = frozenset({Action.SEE})
-_OPERATOR = _VIEWER | {Action.ACKNOWLEDGE, Action.CONFIRM, Action.CLOSE, Action.SILENCE, Action.SEE_PLATFORM}
+_OPERATOR = _VIEWER | {
+    Action.ACKNOWLEDGE,
+    Action.CONFIRM,
+    Action.CLOSE,
+    Action.SILENCE,
+    Action.SEE_PLATFORM,
+    Action.RETRY,
+}
 _ADMIN = _OPERATOR | {Action.APPROVE_QUIETING, Action.CHANGE_REGISTRY, Action.CHANGE_RULES, Action.MANAGE_USERS}
 _ALLOWED: dict[str, frozenset[Action]] = {Role.VIEWER: _VIEWER, Role.OPERATOR: _OPERATOR, Role.ADMIN: _ADMIN}
 

@@ -254,6 +254,8 @@ class Operation(StrEnum):
     QUIETING_ADDED = "quieting.added"
     QUIETING_APPROVED = "quieting.approved"
     QUIETING_ENDED = "quieting.ended"
+    DEAD_LETTERS_RETRIED = "deadletter.retried"
+    QUARANTINE_RETRIED = "quarantine.retried"
     REGISTRY_CHANGED = "registry.changed"
     RULES_LOADED = "rules.loaded"
 

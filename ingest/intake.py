@@ -6,8 +6,8 @@ Everything that is not a reading comes out as a dead letter with its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from gridwarden.clock import Clock
 from gridwarden.errors import DecodeError
@@ -16,6 +16,9 @@ from gridwarden.model import DeadLetter, Device, Quality, Reading
 from gridwarden.platform import OURSELVES
 from ingest import values as field_values
 from ingest.decode import Sent, decode_native, gateway_of
+
+FROM_OUTSIDE = ""
+"""No broker in particular, and not ourselves: what was set aside came over none of our own ways."""
 
 
 class Payload(Protocol):
@@ -68,6 +71,20 @@ def read(message: Payload, broker: str, devices: Mapping[str, Device], clock: Cl
     return Intake(readings, letters, decoded.received, gateway)
 
 
+def anew(reading: Reading, devices: Mapping[str, Device], bounds: Bounds) -> Reading:
+    """A reading of before as the registry has its device by now: its kind with its bounds, registered, entitled."""
+    device = devices.get(reading.device_id)
+    kind = _kind_of(device, reading.values)
+    values, quality = reading.values, reading.quality
+    if kind != reading.kind:
+        values, faults = field_values.check(kind, values)
+        quality = {**quality, **faults}
+    entitled = device is None or _entitled(device, reading.gateway, FROM_OUTSIDE, bounds)
+    return replace(
+        reading, kind=kind, values=values, quality=quality, registered=device is not None, entitled=entitled, late=False
+    )
+
+
 def _reading(
     sent: Sent,
     gateway: str,
@@ -78,7 +95,7 @@ def _reading(
     bounds: Bounds,
 ) -> Reading:
     device = devices.get(sent.device_id)
-    kind = _known_kind(device, sent)
+    kind = _kind_of(device, sent.values)
     values, quality = field_values.check(kind, sent.values)
     received_at_ms, occurred_at_ms = _times(sent, message, clock, bounds)
     if sent.bad_clock or (sent.at_ms is not None and occurred_at_ms != sent.at_ms):
@@ -91,10 +108,10 @@ def _reading(
     )  # fmt: skip
 
 
-def _known_kind(device: Device | None, sent: Sent) -> str:
+def _kind_of(device: Device | None, values: Mapping[str, Any]) -> str:
     if device is not None:
         return device.kind if device.kind in KINDS else ""
-    return guess_kind(set(sent.values))
+    return guess_kind(set(values))
 
 
 def _entitled(device: Device, gateway: str, broker: str, bounds: Bounds) -> bool:

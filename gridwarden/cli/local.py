@@ -38,6 +38,13 @@ class Api:
         response = await self._client.request(method, f"/api/v1{path}", json=body)
         return _checked(response)
 
+    async def bytes(self, path: str) -> bytes:
+        """The body of an answer as it is; raises like :meth:`call`."""
+        response = await self._client.get(f"/api/v1{path}")
+        if response.is_error:
+            _checked(response)
+        return response.content
+
     async def lines(self, path: str, body: Any) -> AsyncIterator[dict[str, Any]]:
         """A request answered by JSON lines."""
         async with self._client.stream("POST", f"/api/v1{path}", json=body, timeout=None) as response:

@@ -9,6 +9,7 @@ import typer
 
 from gridwarden import __version__, app, logs
 from gridwarden.cli import (
+    aside,
     backtest,
     backups,
     bench,
@@ -91,7 +92,8 @@ cli.add_typer(gateways.gateways, name="gateway", rich_help_panel=_FEED)
 cli.command("replay", rich_help_panel=_FEED)(play.replay)
 cli.command("simulate", rich_help_panel=_FEED)(simulate.simulate)
 cli.command("ledger", rich_help_panel=_SEE)(review.ledger)
-cli.add_typer(review.dead_letters, name="deadletter", rich_help_panel=_SEE)
+cli.add_typer(aside.dead_letters, name="deadletter", rich_help_panel=_SEE)
+cli.add_typer(aside.quarantine, name="quarantine", rich_help_panel=_SEE)
 review.rules.command("backtest")(backtest.backtest)
 review.rules.command("apply")(rulebook.apply)
 review.rules.command("explain")(rulebook.explain)

@@ -26,6 +26,7 @@ PLAIN = {
     "no_such_gateway": "there is no gateway {}; `gridwarden gateway list` shows them",
     "no_such_user": "there is no account {}; `gridwarden user list` shows them",
     "no_such_dead_letter": "there is no dead letter {}; `gridwarden deadletter list` shows them",
+    "no_such_quarantined": "there is no quarantined reading {}; `gridwarden quarantine list` shows them",
     "no_such_quieting": "there is nothing of the number {}; `gridwarden silence list` shows what there is",
     "quieting_ended": "{} has ended already",
     "matches_everything": "{}",

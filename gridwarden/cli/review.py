@@ -1,4 +1,4 @@
-"""``gridwarden rules test``, ``ledger``, ``deadletter``."""
+"""``gridwarden rules test``, ``ledger``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from gridwarden.cli.local import api
 from gridwarden.cli.output import ConfigOption, DataOption, JsonOption, busy, installation, out, print_json, say, told
 from gridwarden.clock import parse_rfc3339
 from gridwarden.core.rule_tests import run as run_tests
-from gridwarden.errors import NotFound
 from gridwarden.records.lines import By
 from rules import report as reports
 from rules.load import PACKS
 
 rules = typer.Typer(help="Try out rules.", no_args_is_help=True)
-dead_letters = typer.Typer(help="Payloads that could not be decoded.", no_args_is_help=True)
 LEDGER_PARTS = {
     "stored": "in the records",
     "duplicate": "the same reading once more",
@@ -133,48 +131,6 @@ def _show_ledger(found: dict[str, Any]) -> None:
             f"history: {audited['written']:,} of {audited['expected']:,} readings written{since}; {said}",
             soft_wrap=True,
         )
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
-    config: ConfigOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the newest dead letters: number, time, topic, reason."""
-    with told():
-        found = asyncio.run(_get(config, data, f"/dead-letters?limit={limit}"))
-        if as_json:
-            print_json(found)
-            return
-        for letter in found["dead_letters"]:
-            out.print(f"{letter['dead_letter_id']:>8} {letter['received_at']} {letter['topic']} {letter['code']}: "
-                      f"{letter['detail']} ({letter['bytes']} bytes)", markup=False, soft_wrap=True)  # fmt: skip
-        if not found["dead_letters"]:
-            say("no dead letter: every payload could be decoded")
-
-
-@dead_letters.command("show")
-def show_dead_letter(
-    number: Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `gridwarden deadletter list` shows it.")],
-    config: ConfigOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one dead letter: where it came from, why it was set aside, its bytes."""
-    with told():
-        found = asyncio.run(_get(config, data, f"/dead-letters?before={number + 1}&limit=1"))["dead_letters"]
-        if not found or found[0]["dead_letter_id"] != number:
-            raise NotFound("no_such_dead_letter", str(number))
-        letter = found[0]
-        if as_json:
-            print_json(letter)
-            return
-        for name in ("received_at", "broker", "topic", "code", "detail", "bytes"):
-            out.print(f"{name:<12} {letter[name]}", markup=False, soft_wrap=True)
-        payload = bytes.fromhex(letter["payload_hex"])
-        out.print(payload.decode("utf-8", "backslashreplace"), markup=False, soft_wrap=True)
 
 
 async def _pages(config: Path | None, data: Path | None, path: str, name: str) -> list[Any]:

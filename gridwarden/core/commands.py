@@ -8,9 +8,17 @@ from typing import Any
 
 from gridwarden.core import quieting
 from gridwarden.core.judge import Judge
+from gridwarden.core.retrying import (
+    KeptLetter,
+    KeptReading,
+    retry_letters,
+    retry_quarantined,
+    wanted,
+)
 from gridwarden.errors import NotFound, Refused
 from gridwarden.model import Alarm, AlarmState, Change, GridEvent, Operation, Outcome
 from gridwarden.records import rows
+from gridwarden.records.aside import RETRIED_BYTES
 from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Writer
 from rules import alarm as life
@@ -28,6 +36,8 @@ class Found:
     """The answer this command got when it was carried out before."""
     alarms: tuple[Alarm, ...] = ()
     events: tuple[GridEvent, ...] = ()
+    letters: tuple[KeptLetter, ...] = ()
+    quarantined: tuple[KeptReading, ...] = ()
 
 
 def look_up(records: Writer, command_id: str, params: Params, family: Iterable[str] = ()) -> Found:
@@ -37,6 +47,7 @@ def look_up(records: Writer, command_id: str, params: Params, family: Iterable[s
 
     Raises:
         RecordsUnavailable: the records cannot be read.
+        Refused: it is about what nothing can be about.
     """
     alarm_id, event_id = params.get("alarm_id"), params.get("event_id")
     alarm = records.alarm(alarm_id) if isinstance(alarm_id, str) else None
@@ -45,7 +56,12 @@ def look_up(records: Writer, command_id: str, params: Params, family: Iterable[s
     alarms = [one for name in names for one in records.alarms_of(name)]
     if alarm:
         alarms.append(alarm)
-    return Found(records.offset, records.answer(command_id), tuple(alarms), (event,) if event else ())
+    letters = records.letters(wanted(params, "letters"), RETRIED_BYTES)
+    quarantined = records.quarantined(wanted(params, "quarantined"))
+    return Found(
+        records.offset, records.answer(command_id), tuple(alarms), (event,) if event else (),
+        tuple(KeptLetter(*one) for one in letters), tuple(KeptReading(*one) for one in quarantined),
+    )  # fmt: skip
 
 
 class Desk:
@@ -58,9 +74,17 @@ class Desk:
         self.judge = judge
         self._alarms = {alarm.alarm_id: alarm for alarm in found.alarms}
         self._events = {event.event_id: event for event in found.events}
+        self.letters = {one.number: one for one in found.letters}
+        self.quarantined = {one.number: one for one in found.quarantined}
+        self.retried: dict[int, str] = {}
+        """What retries that are not yet durable have made of dead letters."""
+        self.released: dict[int, str] = {}
+        """The same of quarantined readings."""
         for transaction in pending:
             self._alarms |= transaction.alarms
             self._events |= transaction.events
+            self.retried |= transaction.retried
+            self.released |= transaction.released
 
     def alarm(self, alarm_id: str) -> Alarm:
         """An alarm that fired, whatever became of it; raises :class:`NotFound`."""
@@ -150,7 +174,7 @@ def close(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     return transaction, {"event": rows.event_row(event)}
 
 
-COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction, Params]]] = {
+COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction | None, Params]]] = {
     "acknowledge": acknowledge,
     "acknowledge_event": acknowledge_event,
     "confirm": confirm,
@@ -159,7 +183,10 @@ COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction, Params]]] = {
     "shelve": quieting.shelve,
     "approve_quieting": quieting.approve,
     "end_quieting": quieting.end,
+    "retry_letters": retry_letters,
+    "retry_quarantined": retry_quarantined,
 }
+"""What becomes of a command, and its answer; without a transaction nothing is done, and it is answered at once."""
 
 
 def _acknowledge(desk: Desk, alarm: Alarm, by: By, transaction: Transaction) -> Alarm:

@@ -126,7 +126,10 @@ class Orders:
                 transaction, answer = COMMANDS[asked.name](desk, asked.params)
             except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
                 raise Refused("bad_parameters", str(error)) from error
-            self._answer(asked, transaction, answer)
+            if transaction is None:
+                self.reply(asked.command_id, answer)
+            else:
+                self._answer(asked, transaction, answer)
 
     def _answer(self, asked: Asked, transaction: Transaction, answer: Reply) -> None:
         """With the transaction, so that it is given when that is durable, and again if the command is repeated."""

@@ -227,7 +227,8 @@ class Rehearsal:
         alarms = tuple(alarm for alarm in self.kept.alarms() if self._is_of(alarm, params))
         found = Found(0, None, alarms, tuple(self.kept.events()))
         transaction, _ = COMMANDS[name](Desk(self._judge, found, ()), dict(params))
-        self._take(transaction)
+        if transaction is not None:
+            self._take(transaction)
         self._advance(self.clock.at_ms)
 
     def _is_of(self, alarm: Alarm, params: Mapping[str, Any]) -> bool:

@@ -90,6 +90,11 @@ class Windows:
                 self._add(scope, window)
         return window
 
+    def knows(self, reading: Reading) -> bool:
+        """Whether this very reading was taken before; asked without making a window."""
+        window = self._windows.get(reading.scope)
+        return window is not None and window.knows(reading)
+
     def heard_at_ms(self, device_id: str) -> int:
         """When a device was last heard on our own clock; -1: never."""
         window = self._windows.get(device_id)

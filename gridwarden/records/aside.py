@@ -22,6 +22,10 @@ ROW_BYTES = 200
 """What a row takes besides its payload, topic and detail, index entries included."""
 STEP = 200
 """Rows let go in one transaction, besides as many as it has added."""
+RETRIED_AT_ONCE = 200
+"""Most letters or readings that one command retries …"""
+RETRIED_BYTES = 2**20
+"""… and most payload of them, but for a single one that is larger: as much as one batch."""
 KEYS_AT_ONCE = 500
 _OF_GATEWAY_AT_ONCE = 50
 COUNTERS = ("dead_letters_dropped", "dead_letters_expired", "dead_letters_cleared", "quarantine_dropped")
@@ -234,6 +238,38 @@ def known(connection: Connection, keys: Iterable[str]) -> set[str]:
         some = _LETTER.key.in_(wanted[start : start + KEYS_AT_ONCE])
         found |= set(connection.execute(select(_LETTER.key).where(some)).scalars())
     return found
+
+
+def letters(connection: Connection, numbers: Collection[int], limit_bytes: int) -> list[tuple[int, DeadLetter, str]]:
+    """Those of these dead letters that are kept, in order, until ``limit_bytes`` of payload (one at least)."""
+    query = select(schema.dead_letter).where(_LETTER.dead_letter_id.in_(numbers)).order_by(_LETTER.dead_letter_id)
+    found: list[tuple[int, DeadLetter, str]] = []
+    size = 0
+    with connection.execution_options(yield_per=10).execute(query) as rows:
+        for row in rows:
+            size += len(row.payload)
+            if found and size > limit_bytes:
+                break
+            letter = DeadLetter(row.received_at_ms, row.broker, row.topic, row.code, row.detail, row.payload, row.lane,
+                                row.gateway)  # fmt: skip
+            found.append((row.dead_letter_id, letter, row.retry_outcome))
+    return found
+
+
+def quarantined(connection: Connection, numbers: Collection[int]) -> list[tuple[int, Reading, str]]:
+    """Those of these quarantined readings that are on the list, in order."""
+    query = select(schema.quarantine).where(_QUARANTINE.quarantine_id.in_(numbers)).order_by(_QUARANTINE.quarantine_id)
+    return [(row.quarantine_id, _reading(row), row.retry_outcome) for row in connection.execute(query)]
+
+
+def _reading(row: Any) -> Reading:
+    body = row.body
+    # An entry of an older version has no key: a repeat of it cannot be told from news.
+    return Reading(
+        row.device_id, body.get("kind", ""), row.gateway, body["occurred_at_ms"], row.received_at_ms, body["seq"],
+        int(body.get("key", row.quarantine_id)), body.get("keyed", False), body["values"], body.get("quality", {}),
+        entitled=False,
+    )  # fmt: skip
 
 
 def _write_letters(connection: Connection, letters: Iterable[DeadLetter], offset: int, news: News) -> None:

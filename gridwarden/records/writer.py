@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from gridwarden.errors import RecordsUnavailable
-from gridwarden.model import Alarm, AlarmState, EventState, GridEvent
+from gridwarden.model import Alarm, AlarmState, DeadLetter, EventState, GridEvent, Reading
 from gridwarden.quieting import Quieting
 from gridwarden.records import aside, block, rows, schema, statements
 from gridwarden.records.aside import Aside, Fill, Limits
@@ -184,6 +184,20 @@ class Writer:
         with self._read() as connection:
             found: dict[str, Any] | None = connection.execute(query).scalar()
         return found
+
+    def letters(self, numbers: Collection[int], limit_bytes: int) -> list[tuple[int, DeadLetter, str]]:
+        """Number, letter and retry outcome of those of these that are kept; see :func:`gridwarden.records.aside.letters`."""
+        if not numbers:
+            return []
+        with self._read() as connection:
+            return aside.letters(connection, numbers, limit_bytes)
+
+    def quarantined(self, numbers: Collection[int]) -> list[tuple[int, Reading, str]]:
+        """Number, reading and retry outcome of those of these that are on the quarantine's list."""
+        if not numbers:
+            return []
+        with self._read() as connection:
+            return aside.quarantined(connection, numbers)
 
     def known_letters(self, keys: Collection[str]) -> set[str]:
         """Those of these keys of dead letters that are kept."""

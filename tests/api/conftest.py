@@ -149,6 +149,8 @@ class Core:
     def _act(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         if params.get("note") == "refuse":
             raise Refused("note_required", "")
+        if name.startswith("retry_"):
+            return {"outcomes": [[number, "stored"] for number in params[name.removeprefix("retry_")]]}
         if {"comment", "quieting_id"} & set(params):
             area = params.get("area", WEST)
             return {"quieting": rows.quieting_row(quieting(params.get("quieting_id", 1), area))}

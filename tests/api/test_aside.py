@@ -111,3 +111,46 @@ async def test_only_who_may_see_the_platform_sees_them(filled: Any, path: str) -
 )
 def test_where_a_fault_lies_is_told_apart_from_what_it_is(detail: str, place: str) -> None:
     assert place_of(detail)[0] == place
+
+
+async def test_a_retry_goes_on_step_by_step_until_nothing_is_left(filled: Any) -> None:
+    filled.book.commit(dead_letters=[letter(100 + n, payload=b"%d" % n) for n in range(430)])
+    body, numbers, steps = {"all": True, "after": 0}, list[int](), 0
+    async with filled.client("operator") as client:
+        while body["after"] is not None:
+            answer = (await client.post("/api/v1/dead-letters/retry", json=body)).json()
+            numbers += [one["number"] for one in answer["retried"]]
+            body["after"], steps = answer["next"], steps + 1
+    assert numbers == [1, 3, 4, *range(5, 436)]
+    assert steps == 3
+    assert {name for name, _ in filled.core.acted} == {"retry_letters"}
+    assert all(params["actor"] == "operator" and len(params["letters"]) <= 200 for _, params in filled.core.acted)
+
+
+async def test_one_key_with_other_letters_is_another_command(filled: Any) -> None:
+    async with filled.client("operator", **{"idempotency-key": "k"}) as client:
+        for numbers in ([1], [3], [1]):
+            await client.post("/api/v1/dead-letters/retry", json={"numbers": numbers})
+    assert [params["letters"] for _, params in filled.core.acted] == [[1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [({}, "matches_everything"), ({"after": 3}, "matches_everything"), ({"numbers": []}, "invalid"),
+     ({"numbers": [0]}, "invalid"), ({"numbers": list(range(1, 202))}, "invalid"), ({"device": "x"}, "invalid")],
+)  # fmt: skip
+async def test_what_to_retry_must_be_said(filled: Any, body: dict[str, Any], code: str) -> None:
+    async with filled.client("operator") as client:
+        answer = await client.post("/api/v1/dead-letters/retry", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+@pytest.mark.parametrize("what", ["dead-letters", "quarantine"])
+async def test_only_who_works_for_the_whole_installation_retries(filled: Any, what: str) -> None:
+    for who, status in (("viewer", 403), ("west-operator", 403), (None, 401), ("operator", 200)):
+        async with filled.client(who) as client:
+            answer = await client.post(f"/api/v1/{what}/retry", json={"all": True})
+        assert (who, answer.status_code) == (who, status)
+    assert [params for name, params in filled.core.acted if name == "retry_quarantined"] in (
+        [], [{"quarantined": [1, 2, 3], "dry_run": False, "actor": "operator"}],
+    )  # fmt: skip

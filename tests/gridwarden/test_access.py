@@ -15,6 +15,7 @@ ALLOWED = {
     Action.SILENCE: {Role.OPERATOR, Role.ADMIN},
     Action.APPROVE_QUIETING: {Role.ADMIN},
     Action.SEE_PLATFORM: {Role.OPERATOR, Role.ADMIN},
+    Action.RETRY: {Role.OPERATOR, Role.ADMIN},
     Action.CHANGE_REGISTRY: {Role.ADMIN},
     Action.CHANGE_RULES: {Role.ADMIN},
     Action.MANAGE_USERS: {Role.ADMIN},

@@ -1,4 +1,4 @@
-"""``gridwarden ledger``, ``deadletter``, and ``rules test``."""
+"""``gridwarden ledger`` and ``rules test``."""
 
 from __future__ import annotations
 
@@ -85,19 +85,6 @@ def test_a_ledger_that_does_not_add_up_fails(command: Command, data: Path) -> No
     assert "THE SUM IS NOT RIGHT" in answer.out
     by_gateway = command("ledger", "--by", "gateway", "-d", data)
     assert (by_gateway.code, by_gateway.out.count("THE SUM IS NOT RIGHT")) == (1, 1)
-
-
-def test_dead_letters(command: Command, data: Path) -> None:
-    listed = command("deadletter", "list", "-d", data, "--json").json["dead_letters"]
-    assert [(letter["code"], letter["count"]) for letter in listed] == [("not_json", 2)]
-    (number,) = (letter["dead_letter_id"] for letter in listed)
-    assert str(number) in command("deadletter", "list", "--limit", "1", "-d", data).out
-    shown = command("deadletter", "show", number, "-d", data)
-    assert "gridwarden/v1/gw-1/up" in shown.out
-    assert "\\xff{oops" in shown.out
-    assert command("deadletter", "show", number, "-d", data, "--json").json["payload_hex"] == b"\xff{oops".hex()
-    assert "there is no dead letter 77" in command("deadletter", "show", 77, "-d", data).err
-    assert command("deadletter", "show", 0, "-d", data).code == 2
 
 
 @pytest.mark.parametrize("words", [("ledger",), ("deadletter", "list"), ("user", "list")])
