@@ -19,7 +19,7 @@ from gridwarden.model import Device
 from simulators.publisher import Account, Address, Publisher
 
 MOST = 4_500
-"""Connections: the embedded broker takes 5,000, and somebody else may want to speak, too."""
+"""Connections of this process: the embedded broker takes 12,000, and somebody else may want to speak, too."""
 IN_FLIGHT = 2_000
 """Messages of all clients together that may be unacknowledged."""
 WINDOW = 50

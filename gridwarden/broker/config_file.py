@@ -19,6 +19,8 @@ HOLD_AFTER_CONNECT_S = ACK_WAIT_S + 1.0
 MAX_ACK_PENDING = 20_000
 """Unacknowledged messages of one subscription. Each filter reserves as many, one ending in ``#`` twice, and a session
 has 65,535 at most: hence one session per filter. A change does not reach subscriptions that exist."""
+MAX_CONNECTIONS = 12_000
+"""10,000 devices with a connection each, and some to spare. One takes about 75 kB (``tests/faults/test_reconnect.py``)."""
 FILTERS = ("gridwarden.v1", "gridwarden.v1.>")
 """What the ingester may subscribe to; a filter ending in ``#`` needs its parent as well."""
 
@@ -57,7 +59,7 @@ def render(
         f'listen: "127.0.0.1:{ports.client}"',
         f'http: "127.0.0.1:{ports.monitor}"',
         f"max_payload: {max_payload_bytes}",
-        "max_connections: 5000",
+        f"max_connections: {MAX_CONNECTIONS}",
         # sync_interval: by default two minutes of what was acknowledged are lost with the power.
         f"jetstream {{ {store_at}, max_file: {store_bytes}, max_mem: 67108864, sync_interval: {_sync(sync_s)} }}",
         f"mqtt {{ listen: {mqtt}, max_ack_pending: {MAX_ACK_PENDING}, {waits} }}",

@@ -26,6 +26,7 @@ def test_what_protects_acknowledged_messages_is_set() -> None:
     assert 'ack_wait: "2s"' in text
     assert "max_ack_pending: 20000" in text
     assert f"max_payload: {2**20}\n" in text
+    assert "max_connections: 12000\n" in text
 
 
 def test_a_gateway_speaks_for_itself_alone() -> None:
