@@ -6,7 +6,21 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from api import alarms, aside, auth, devices, events, gateways, local, places, platform, problems, quieting, stream
+from api import (
+    alarms,
+    aside,
+    auth,
+    devices,
+    events,
+    gateways,
+    local,
+    metrics,
+    places,
+    platform,
+    problems,
+    quieting,
+    stream,
+)
 from api.guard import HEADERS, Guard
 from api.page import Page
 from api.services import Services
@@ -27,5 +41,6 @@ def create_app(services: Services, page: Path | None) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(platform.health)
+    app.include_router(metrics.router)
     app.router.default = Page(page)
     return app

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import wire
-from api.auth import Asker, needs, scraper
+from api.auth import Asker, needs
 from api.gateways import ledger_by
 from api.paging import NUMBER_MAX, After, Limit
+from api.readiness import ask, why_not_ready
 from api.services import Given, Services
 from gridwarden.access import Action, scopes
 from gridwarden.areas import within
@@ -123,32 +123,9 @@ def healthz() -> dict[str, str]:
 @health.get("/readyz")
 async def readyz(services: Given) -> JSONResponse:
     """Everything on the way of an alarm is there: core answers, its sessions are connected, records commit."""
-    try:
-        status = await services.link.command(secrets.token_hex(8), "status", {}, timeout_s=2)
-    except Unavailable:
-        return JSONResponse({"status": "core_unavailable"}, 503)
-    connected = all(session["connected"] for session in status["sessions"])
-    if status["records"] != "ok" or not connected:
-        code = "records_failing" if status["records"] != "ok" else "broker_unavailable"
-        return JSONResponse({"status": code}, 503)
-    return JSONResponse({"status": "ready"})
-
-
-@health.get("/metrics", dependencies=[Depends(scraper)], response_class=PlainTextResponse)
-async def metrics(services: Given) -> Response:
-    """Prometheus metrics."""
-    counted = await ledger_of(services)
-    registry = CollectorRegistry()
-    readings = Gauge("gridwarden_readings", "Readings by what became of them.", ["fate"], registry=registry)
-    for fate in ("received", "stored", "duplicate", "dead_lettered", "quarantined", "unchecked", "in_flight"):
-        readings.labels(fate).set(counted[fate])
-    for name, text, value in (
-        ("gridwarden_ledger_balanced", "1 while received equals the sum of its parts.", counted["balanced"]),
-        ("gridwarden_core_up", "1 while core answers.", counted["core"] == "up"),
-        ("gridwarden_history_lag_transactions", "Transactions the history has not followed yet.",
-         counted["history_lag"]["transactions"] or 0),
-        ("gridwarden_websocket_connections", "Open websockets.", len(services.connections)),
-        ("gridwarden_spool_bytes", "Bytes of intake blocks on disk.", counted.get("spool", {}).get("bytes", 0)),
-    ):  # fmt: skip
-        Gauge(name, text, registry=registry).set(value)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    status = await ask(services)
+    reason = why_not_ready(status)
+    if status is None or reason:
+        return JSONResponse({"status": reason}, 503)
+    holding = [session["name"] for session in status["sessions"] if session["holding"]]
+    return JSONResponse({"status": "ready", "holding": holding})

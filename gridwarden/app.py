@@ -32,6 +32,7 @@ from gridwarden.office.migrate import refuse_later as refuse_later_office
 from gridwarden.office.registry import Office
 from gridwarden.part import FAILED, READY, Handover, owner, part, reveal
 from gridwarden.records import database
+from gridwarden.supervised import Supervised, keep_saying
 
 PARTS = ("core", "web")
 OFFICE = "office.db"
@@ -185,6 +186,7 @@ async def running(
         )
         run = Running(installation, embedded)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        saying = tasks.create_task(keep_saying(config.data, run.supervised), name="supervised")
         lives = [_live_here(name, installation.config, handover) if single else _supervise(name, handover, run)
                  for name in PARTS]  # fmt: skip
         ready = [asyncio.Event() for _ in lives]
@@ -194,7 +196,7 @@ async def running(
             await _all_up(ready)
             yield run
         finally:
-            for task in started:
+            for task in (*started, saying):
                 task.cancel()
 
 
@@ -227,6 +229,21 @@ class Running:
     installation: Installation
     broker: EmbeddedBroker | None
     processes: dict[str, Process] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    """How often each part had to be started again."""
+
+    async def supervised(self) -> Supervised:
+        """What the parts cannot know themselves."""
+        now_ms = SystemClock().now_ms()
+        if self.broker is None:
+            return Supervised(now_ms, dict(self.restarts))
+        store = await self.broker.store()
+        return Supervised(
+            now_ms,
+            self.restarts | {"broker": self.broker.restarts},
+            store["store"] if store else None,
+            self.broker.limit_bytes,
+        )
 
 
 def _live_here(name: str, config: Config, handover: Handover) -> Callable[[asyncio.Event], Any]:
@@ -255,6 +272,7 @@ def _supervise(name: str, handover: Handover, run: Running) -> Callable[[asyncio
                 raise Unavailable(f"{name} cannot start: {reason}")
             if loop.time() - began > STEADY_S:
                 pauses = backoff(RETRY_CAP_S)
+            run.restarts[name] += 1
             pause_s = next(pauses)
             _log.error(
                 "a part ended and is started again", name=name, code=code, reason=reason, pause_s=round(pause_s, 2)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -197,6 +199,46 @@ class Health(_Section):
     """How often; 0: never."""
 
 
+class Heartbeat(_Section):
+    """Where we tell somebody outside that all is well, so that our silence tells them that it is not."""
+
+    url: SecretStr = SecretStr("")
+    """``https://…`` or ``http://…``; often it holds a secret. Empty: there is no heartbeat."""
+    url_file: Path | None = Field(None)
+    """Holds the address, read at the start; instead of ``url``."""
+    method: Literal["GET", "POST"] = "GET"
+    every_s: float = Field(60.0, gt=0, le=86_400)
+    timeout_s: float = Field(10.0, gt=0, le=600)
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: SecretStr) -> SecretStr:
+        return SecretStr(_checked_url(url.get_secret_value()))
+
+    @field_validator("url_file")
+    @classmethod
+    def _only_one(cls, path: Path | None, others: ValidationInfo) -> Path | None:
+        if path is not None:
+            if "url" in others.data and others.data["url"].get_secret_value():
+                raise ValueError("there is a url too; one of them must go")
+            _checked_url(secret_of(path))
+        return path
+
+    @model_validator(mode="after")
+    def _url_of_its_file(self) -> Heartbeat:
+        if self.url_file is not None:
+            object.__setattr__(self, "url", SecretStr(secret_of(self.url_file)))
+        return self
+
+
+def _checked_url(url: str) -> str:
+    """``url`` if it is one that can be asked; it is never repeated in what is raised."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s\x00-\x1f]", url)):
+        raise ValueError("an address beginning with https:// or http:// is expected")
+    return url
+
+
 class History(_Section):
     """The history database."""
 
@@ -259,6 +301,7 @@ class Config(_Section):
     spool: Spool = Spool()
     history: History = History()
     health: Health = Health()
+    heartbeat: Heartbeat = Heartbeat()
 
     @model_validator(mode="after")
     def _some_broker(self) -> Config:
@@ -290,7 +333,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **overrides
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        given = "" if {"password", "token"} & set(first["loc"]) else f" (got {quoted(first['input'])})"
+        given = "" if {"password", "token", "heartbeat"} & set(first["loc"]) else f" (got {quoted(first['input'])})"
         reason = "unknown key" if first["type"] == "extra_forbidden" else f"{first['msg']}{given}"
         raise ConfigError(reason, path=path or "environment", place=place) from error
 

@@ -13,6 +13,10 @@ OURSELVES = "gridwarden"
 CORE, WEB, HISTORY = (f"{OURSELVES}:{name}" for name in ("core", "web", "history"))
 
 
+EMBEDDED = "embedded"
+"""The name of the embedded broker."""
+
+
 def broker_device(name: str) -> str:
     """The device that stands for the broker ``name``."""
     return f"{OURSELVES}:broker:{name}"
@@ -29,7 +33,7 @@ def own_devices(config: Config, brokers: Iterable[str] = ()) -> dict[str, Device
     """
     if not speaks(config):
         return {}
-    named = [*(["embedded"] if config.embedded.enabled else []), *(broker.name for broker in config.broker), *brokers]
+    named = [*([EMBEDDED] if config.embedded.enabled else []), *(broker.name for broker in config.broker), *brokers]
     ids = (CORE, WEB, HISTORY, *map(broker_device, dict.fromkeys(named)))
     said = {"interval_s": config.health.every_s}
     return {name: Device(name, PLATFORM, gateway=OURSELVES, attributes=said) for name in ids}

@@ -108,6 +108,11 @@ class PahoSession:
         """See :class:`Session`."""
         return len(self._inbox)
 
+    @property
+    def holding(self) -> bool:
+        """See :class:`Session`."""
+        return self._holding
+
     def take(self, limit: int) -> list[Message]:
         """See :class:`Session`. Nothing while the hold after a connect lasts."""
         inbox = self._inbox

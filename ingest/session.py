@@ -54,6 +54,11 @@ class Session(Protocol):
         """Messages not yet taken."""
         ...
 
+    @property
+    def holding(self) -> bool:
+        """Whether nothing is given yet, since what comes again after a connect is waited for."""
+        ...
+
     def take(self, limit: int) -> list[Message]:
         """Up to ``limit`` messages, oldest first, without waiting."""
         ...

@@ -16,6 +16,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+from api.metrics import METRICS
 from gridwarden.broker import EmbeddedBroker, credentials
 from gridwarden.cli.main import cli
 from gridwarden.clock import SystemClock
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 GUIDE = ROOT / "docs" / "guide"
 READMES = ("README.md", "README.zh-CN.md")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-WITHOUT_DEFAULT = {"broker", "history.token_file"}
+WITHOUT_DEFAULT = {"broker", "heartbeat.url_file", "history.token_file"}
 """Keys that stand in the guide as comments: a table of its own, and a file that must be there."""
 COMMAND = re.compile(r"(?:\.venv/bin/|`)gridwarden ([a-z]+(?: [a-z]+)?)")
 
@@ -247,6 +248,15 @@ def test_every_field_of_the_platform_stands_in_the_guide() -> None:
     fields = KINDS[PLATFORM].fields.values()
     wanted = sorted([f.name, str(f.type), bounds(f), f.unit] for f in fields)
     assert sorted(row for row in rows if row[1] in {"bool", "int", "float"}) == wanted
+
+
+def test_every_metric_stands_in_the_guide() -> None:
+    guide = text_of("docs", "guide", "monitoring.md")
+    rows = re.findall(r"^\| `(gridwarden_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", guide, re.MULTILINE)
+    wanted = [
+        (name, one.kind, " ".join(f"`{label}`" for label in one.labels), one.meaning) for name, one in METRICS.items()
+    ]
+    assert [(name, kind, labels.strip(), meaning) for name, kind, labels, meaning in rows] == wanted
 
 
 def bounds(field: Field) -> str:

@@ -105,6 +105,12 @@ class EmbeddedBroker:
         }  # fmt: skip
         return Broker.model_validate(values)
 
+    @property
+    def limit_bytes(self) -> int:
+        """At how many stored bytes it refuses what is new."""
+        limit: int = self._bounds["max_bytes"]
+        return limit
+
     async def store(self) -> dict[str, Any] | None:
         """The monitor's ``/jsz`` (``store`` is bytes used, ``config.max_storage`` the limit); ``None`` while down."""
         return await probe.monitor(self.monitor_port, "/jsz")

@@ -64,6 +64,11 @@ class Committer:
         """Transactions not yet durable."""
         return len(self._waiting)
 
+    @property
+    def provisional(self) -> bool:
+        """Whether what is decided now would be told before it is durable."""
+        return self.failing or self._slow
+
     def pending(self) -> Sequence[Transaction]:
         """The transactions not yet durable, in order; one whose commit is under way is among them."""
         return tuple(self._waiting)

@@ -11,6 +11,7 @@ import math
 import shutil
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from pydantic_core import to_json
 from gridwarden.kinds import KINDS, PLATFORM
 from gridwarden.looking import Look
 from gridwarden.model import Value
-from gridwarden.platform import CORE, HISTORY, OURSELVES, WEB, broker_device
+from gridwarden.platform import CORE, EMBEDDED, HISTORY, OURSELVES, WEB, broker_device
 from gridwarden.resident import resident_mb
+from gridwarden.supervised import Supervised, read
 from ingest.session import Lane, Message
 
 Values = dict[str, Value]
@@ -31,11 +33,12 @@ MEASURING_S = 2.0
 """How long the disk may take to answer before we speak without it."""
 SILENT_AFTER = 3
 """Web that has said nothing for so many intervals is silent."""
+_PARTS = ("core", "web")
 _TOPIC = f"gridwarden/v1/{OURSELVES}/up"
 _FIELDS = KINDS[PLATFORM].fields
 
 
-def core_values(status: Status, before: Status, measured: Mapping[str, float]) -> Values:
+def core_values(status: Status, before: Status, measured: Mapping[str, Value]) -> Values:
     """How core is.
 
     Args:
@@ -50,6 +53,7 @@ def core_values(status: Status, before: Status, measured: Mapping[str, float]) -
         "ledger_imbalance": status["ledger_imbalance"],
         "dead_letters": _more(status, before, "dead_lettered"),
         "unentitled": _more(status, before, "quarantined"),
+        "aside_fill": status["aside"]["bytes"] / status["aside"]["quota_bytes"],
         "strangers": status["strangers"],
         "web_connected": status["webs"] > 0,
         **measured,
@@ -64,6 +68,31 @@ def broker_values(name: str, status: Status, before: Status) -> Values:
         "connected": all(session["connected"] for session in sessions),
         "redelivered": max(0, _sum(sessions, "redelivered") - _sum(known, "redelivered")),
     }
+
+
+def supervised_values(said: Supervised | None, before: Supervised | None) -> tuple[Values, Values]:
+    """What the supervisor says of core and web, and of the embedded broker.
+
+    Args:
+        said: its last word; ``None``: nothing is known.
+        before: the one before; ``None``: there is none. Then core is asked whether it was itself started anew.
+    """
+    if said is None:
+        return {}, {}
+    restarts = sum(said.restarts.get(part, 0) for part in _PARTS)
+    known = (
+        sum(before.restarts.get(part, 0) for part in _PARTS)
+        if before
+        else restarts - min(1, said.restarts.get("core", 0))
+    )
+    own: Values = {"restarts": max(0, restarts - known)}
+    if "broker" not in said.restarts:
+        return own, {}
+    broker_known = (before or said).restarts.get("broker", 0)
+    broker: Values = {"restarts": max(0, said.restarts["broker"] - broker_known)}
+    if said.store_bytes is not None and said.store_limit_bytes:
+        broker["store_fill"] = said.store_bytes / said.store_limit_bytes
+    return own, broker
 
 
 def told_values(told: object) -> Values:
@@ -85,12 +114,20 @@ def _sum(sessions: Sequence[Status], name: str) -> int:
     return sum(session[name] for session in sessions)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What has to be looked up in files."""
+
+    values: Values
+    supervised: Supervised | None
+
+
 class Door:
     """The session through which our own readings come: in memory, and there is nobody who would keep them for us."""
 
     def __init__(self) -> None:
         self.name, self.broker, self.lane = f"{OURSELVES}/{OURSELVES}", OURSELVES, Lane.TELEMETRY
-        self.connected = True
+        self.connected, self.holding = True, False
         self.redelivered = self.received = self.not_covered = 0
         self._unsafe = 0
         self._inbox: deque[Message] = deque()
@@ -133,7 +170,7 @@ class Health:
         interval: the worst of the interval that is over, by field.
         spool_at_ms: when the oldest block was committed that not everybody has followed; ``None``: there is none.
         now_ms: our clock.
-        said: called when there is something to take.
+        arrived: called when there is something to take.
     """
 
     def __init__(
@@ -145,7 +182,7 @@ class Health:
         interval: Callable[[], dict[str, float]],
         spool_at_ms: Callable[[], Awaitable[int | None]],
         now_ms: Callable[[], int],
-        said: Callable[[], None],
+        arrived: Callable[[], None],
     ) -> None:
         self.door = Door()
         self._every_s = every_s
@@ -155,11 +192,14 @@ class Health:
         self._interval = interval
         self._spool_at_ms = spool_at_ms
         self._now_ms = now_ms
-        self._said = said
+        self._arrived = arrived
         self._before: dict[str, Any] = {}
         self._step_ms = 0
         self._told: dict[str, Values] = {}
         self._told_at_s = -math.inf
+        self._supervised: Supervised | None = None
+        self.said: dict[str, Values] = {}
+        """What each part said last."""
         self._disk = Look(self._measure, "core-health-disk")
 
     def stepped(self, step_ms: int) -> None:
@@ -178,22 +218,34 @@ class Health:
         while True:
             await asyncio.sleep(self._every_s)
             measured = await self._disk.within(min(self._every_s, MEASURING_S))
-            self.door.put(self._parts(measured or {}), self._now_ms())
-            self._said()
+            self.said = self._parts(measured or Measured({}, None))
+            self.door.put(self.said, self._now_ms())
+            self._arrived()
 
-    def _parts(self, measured: Mapping[str, float]) -> dict[str, Values]:
+    def _parts(self, measured: Measured) -> dict[str, Values]:
         status, before = self._status(), self._before
         self._before = status
-        own = {**measured, **self._interval(), "clock_step_s": self._step_ms / 1000, "memory_mb": resident_mb()}
+        ours, embedded = supervised_values(measured.supervised, self._supervised)
+        self._supervised = measured.supervised or self._supervised
+        own = {
+            **measured.values,
+            **ours,
+            **self._interval(),
+            "clock_step_s": self._step_ms / 1000,
+            "memory_mb": resident_mb(),
+        }
         self._step_ms = 0
         parts = {CORE: core_values(status, before, own)}
         parts |= {broker_device(name): broker_values(name, status, before) for name in self._brokers}
+        if broker_device(EMBEDDED) in parts:
+            parts[broker_device(EMBEDDED)] |= embedded
         if asyncio.get_running_loop().time() - self._told_at_s < SILENT_AFTER * self._every_s:
             parts |= self._told
         return parts
 
-    async def _measure(self) -> dict[str, float]:
+    async def _measure(self) -> Measured:
         usage = await asyncio.to_thread(shutil.disk_usage, self._data)
         at_ms = await self._spool_at_ms()
         age_ms = 0 if at_ms is None else max(0, self._now_ms() - at_ms)
-        return {"disk_free_share": usage.free / usage.total, "spool_age_s": age_ms / 1000}
+        supervised = await asyncio.to_thread(read, self._data, self._now_ms())
+        return Measured({"disk_free_share": usage.free / usage.total, "spool_age_s": age_ms / 1000}, supervised)

@@ -27,8 +27,8 @@ class Histogram:
         self._sum_s += seconds
 
     def state(self) -> dict[str, Any]:
-        """Plain values: how many fell into each bucket (the last is above all bounds), and their sum."""
-        return {"counts": list(self._counts), "sum_s": self._sum_s}
+        """Plain values: bounds, how many fell into each bucket (the last is above all bounds), and their sum."""
+        return {"bounds_s": SECONDS, "counts": list(self._counts), "sum_s": self._sum_s}
 
 
 class Measures:

@@ -56,6 +56,7 @@ class _Door:
 
     name, broker, lane = f"{BROKER}/#", BROKER, Lane.TELEMETRY
     redelivered = received = not_covered = waiting = 0
+    holding = False
 
     def __init__(self) -> None:
         self.connected = True

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ from gridwarden.errors import RecordsUnavailable
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.snapshot import Registry, read_registry
 from gridwarden.platform import own_devices, speaks
+from gridwarden.records.aside import Fill
 from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Committed, Start, Writer
+from gridwarden.resident import processor_s, resident_mb
 from ingest.intake import Bounds
 from ingest.mqtt import sessions
 from ingest.outbox import Outbox
@@ -101,6 +104,7 @@ class Core:
         self._outboxes = {broker.name: Outbox(broker) for broker in brokers if broker.errors}
         self._notices = Notices(self._outboxes)
         self._measures = Measures()
+        self._aside = Fill()
         self._started_at_ms = 0
         self._health = Health(
             config.health.every_s, config.data, [broker.name for broker in brokers], self.status, self._worst, self._spool_at_ms, self._clock.now_ms, self._arrived.set
@@ -137,6 +141,7 @@ class Core:
         self._totals = Totals(start.ledger)
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
+        self._aside = start.aside
         windows = Windows()
         windows.use(self._rules)
         observed = await self._committer.read(_restore_windows, windows, self._writer)
@@ -290,6 +295,7 @@ class Core:
         self._trimmed = max(self._trimmed, committed.trimmed)
         self._totals.add(transaction)
         self._notices.take(transaction.faults)
+        self._aside = committed.aside
         self._measures.committed(transaction, self._clock.now_ms(), self._committer.took_s)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
@@ -384,6 +390,7 @@ class Core:
             },
             "sessions": self._sources.status(),
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
+            "aside": asdict(self._aside) | {"quota_bytes": self._writer.limits.quota_bytes},
             "records": "failing" if self._committer.failing else "ok",
             "clock_at_ms": self._clock.now_ms(),
             "evaluations": self._judge.engine.evaluations,
@@ -391,7 +398,11 @@ class Core:
             "registry_version": self._registry.version,
             "strangers": self._judge.windows.strangers,
             "webs": self._link.connected,
+            "provisional": self._committer.provisional,
             "measures": self._measures.state(),
+            "health": self._health.said,
+            "resident_mb": resident_mb(),
+            "processor_s": processor_s(),
         }  # fmt: skip
 
 

@@ -99,7 +99,8 @@ class Sources:
         """Each session as it stands."""
         return [
             {"name": session.name, "broker": session.broker, "lane": session.lane, "connected": session.connected,
-             "waiting": session.waiting, "redelivered": session.redelivered, "not_covered": session.not_covered}
+             "waiting": session.waiting, "redelivered": session.redelivered, "not_covered": session.not_covered,
+             "holding": session.holding}
             for session in self.sessions
         ]  # fmt: skip
 

@@ -85,6 +85,8 @@ class Writer:
         self._engine = connect(data)
         self._offset = 0
         self._aside = Aside(limits)
+        self.limits = limits
+        """Of what lies aside."""
 
     def close(self) -> None:
         """Let go of the file."""

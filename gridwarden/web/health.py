@@ -18,7 +18,7 @@ MEASURING_S = 5.0
 Values = dict[str, float]
 
 
-def web_values(counts: Counts, clients_cut_before: int, websockets: int, hub_behind_s: float) -> Values:
+def web_values(counts: Counts, clients_cut_before: int, *, websockets: int, hub_behind_s: float) -> Values:
     """How web is.
 
     Args:
@@ -27,12 +27,13 @@ def web_values(counts: Counts, clients_cut_before: int, websockets: int, hub_beh
         websockets: how many are open.
         hub_behind_s: how long nobody has been handed what core has told of.
     """
-    return {
+    values: Values = {
         "websockets": websockets,
         "clients_cut": counts.clients_cut - clients_cut_before,
         "hub_behind_s": hub_behind_s,
         "memory_mb": resident_mb(),
     }
+    return values if counts.heartbeat_failing is None else values | {"heartbeat_failing": counts.heartbeat_failing}
 
 
 def records_values(found: Findings | None) -> Values:
@@ -76,9 +77,8 @@ class WebHealth:
         services = self._services
         before, self._clients_cut = self._clients_cut, services.counts.clients_cut
         open_ones = len(services.connections) + len(services.strangers)
-        return web_values(services.counts, before, open_ones, services.hub.behind_s) | records_values(
-            services.auditor.found
-        )
+        open_values = web_values(services.counts, before, websockets=open_ones, hub_behind_s=services.hub.behind_s)
+        return open_values | records_values(services.auditor.found)
 
     def _history(self, lag: Mapping[str, Any] | None) -> Values:
         found = self._services.auditor.found

@@ -19,6 +19,7 @@ from api.app import create_app
 from api.auth import LOCAL_KEY
 from api.frames import FRAME_LIMIT
 from api.hub import Hub
+from api.readiness import why_no_heartbeat
 from api.services import Services
 from api.states import States
 from gridwarden.clock import SystemClock
@@ -35,6 +36,7 @@ from gridwarden.records.reader import Reader
 from gridwarden.web.absent import AbsentHistory
 from gridwarden.web.backups import Backups, Pin, by_core, by_ourselves
 from gridwarden.web.health import WebHealth
+from gridwarden.web.heartbeat import Heartbeat
 from rules.load import load as load_rules
 from rules.rule import RuleSet
 
@@ -82,6 +84,8 @@ class Web:
                     tasks.create_task(services.auditor.run(), name="web-audit")
                     if speaks(self._config):
                         tasks.create_task(WebHealth(services).run(), name="web-health")
+                    if self._config.heartbeat.url.get_secret_value():
+                        tasks.create_task(_heartbeat(services).run(), name="web-heartbeat")
                     tasks.create_task(self._keep_house(services.history), name="web-housekeeping")
                     tasks.create_task(_serve(uvicorn_config(_local(app)), [owner]), name="web-local")
                     tasks.create_task(_serve(uvicorn_config(app), [listening], ready), name="web-http")
@@ -151,6 +155,10 @@ def _check(frame: dict[str, Any]) -> None:
         raise ValueError("a wake-up wants a seq")
     if not isinstance(provisional, list) or not all(isinstance(one, dict) and "area" in one for one in provisional):
         raise ValueError("provisional changes are a list of objects with their area")
+
+
+def _heartbeat(services: Services) -> Heartbeat:
+    return Heartbeat(services.config.heartbeat, lambda: why_no_heartbeat(services), services.counts)
 
 
 def _tell_registry(services: Services) -> None:

@@ -162,6 +162,7 @@ class Core:
 STATUS = {
     "received": 3, "stored": 3, "duplicate": 0, "dead_lettered": 0, "quarantined": 0, "unchecked": 0, "in_flight": 0,
     "redelivered": 0, "sessions": [], "records": "ok", "spool": {"bytes": 10, "quota_bytes": 100, "full": False},
+    "provisional": False, "ledger_imbalance": 0,
 }  # fmt: skip
 
 

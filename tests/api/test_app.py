@@ -13,7 +13,7 @@ import pytest
 
 from api.app import create_app
 from api.guard import BODY_LIMIT
-from tests.api.conftest import Site, filled
+from tests.api.conftest import STATUS, Site, filled
 from tests.conftest import Until
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/api.md"
@@ -222,7 +222,21 @@ def test_every_code_is_in_the_guide() -> None:
 async def test_health(site: Site) -> None:
     async with site.client() as client:
         assert (await client.get("/healthz")).json() == {"status": "ok"}
-        assert (await client.get("/readyz")).json() == {"status": "ready"}
+        assert (await client.get("/readyz")).json() == {"status": "ready", "holding": []}
+
+
+async def test_a_session_that_still_holds_is_named_and_ready(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = [
+        {"name": "b/up", "connected": True, "holding": True},
+        {"name": "b/alarm", "connected": True, "holding": False},
+    ]
+    monkeypatch.setitem(STATUS, "sessions", sessions)
+    async with site.client() as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ready", "holding": ["b/up"]})
+        sessions[1]["connected"] = False
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "broker_unavailable"})
 
 
 async def test_a_crowd_of_requests_does_not_keep_the_hub_waiting(site: Site, until: Until) -> None:

@@ -265,7 +265,7 @@ async def test_metrics_are_for_this_machine(site: Site, client: str, headers: di
         answer = await asking.get("/metrics")
         assert answer.status_code == (200 if open_ else 401)
         if open_:
-            assert "gridwarden_ledger_balanced 1.0" in answer.text
+            assert "gridwarden_ledger_imbalance 0.0" in answer.text
         token = {"authorization": f"Bearer {site.secrets['operator']}"}
         assert (await asking.get("/metrics", headers=token)).status_code == 200
 

@@ -7,13 +7,23 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from gridwarden.core.health import WAITING_LIMIT, Door, Health, broker_values, core_values, told_values
+from gridwarden.core.health import (
+    WAITING_LIMIT,
+    Door,
+    Health,
+    broker_values,
+    core_values,
+    supervised_values,
+    told_values,
+)
 from gridwarden.errors import RecordsUnavailable
+from gridwarden.supervised import Supervised
 
 NOW_MS = 1_800_000_000_000
 STATUS: dict[str, Any] = {
     "received": 100, "stored": 90, "duplicate": 4, "dead_lettered": 3, "quarantined": 2, "in_flight": 1,
-    "spool": {"bytes": 25, "quota_bytes": 100, "full": False}, "records": "ok", "strangers": 7, "webs": 1, "ledger_imbalance": 0,
+    "spool": {"bytes": 25, "quota_bytes": 100, "full": False}, "records": "ok", "strangers": 7, "webs": 1,
+    "ledger_imbalance": 0, "aside": {"bytes": 3, "quota_bytes": 10},
     "sessions": [
         {"broker": "b", "connected": True, "redelivered": 5}, {"broker": "b", "connected": True, "redelivered": 1},
         {"broker": "c", "connected": False, "redelivered": 0},
@@ -24,7 +34,7 @@ STATUS: dict[str, Any] = {
 def test_what_core_says_when_all_is_well() -> None:
     assert core_values(STATUS, STATUS, {"disk_free_share": 0.5}) == {
         "records_failing": False, "spool_fill": 0.25, "ledger_imbalance": 0, "dead_letters": 0, "unentitled": 0,
-        "strangers": 7, "web_connected": True, "disk_free_share": 0.5,
+        "strangers": 7, "aside_fill": 0.3, "web_connected": True, "disk_free_share": 0.5,
     }  # fmt: skip
 
 
@@ -48,6 +58,20 @@ def test_of_what_web_tells_only_known_plain_values_are_taken() -> None:
     assert told_values(told) == {"websockets": 3, "history_failing": True, "history_behind": 2**60}
     for garbage in (None, 7, "web", ["websockets"]):
         assert told_values(garbage) == {}
+
+
+def test_restarts_are_those_since_the_last_word_of_the_supervisor() -> None:
+    first = Supervised(NOW_MS, {"core": 2, "web": 5, "broker": 1}, 30, 120)
+    assert supervised_values(None, first) == ({}, {})
+    assert supervised_values(first, None) == (
+        {"restarts": 1},
+        {"restarts": 0, "store_fill": 0.25},
+    )  # core was just started
+    assert supervised_values(first, first) == ({"restarts": 0}, {"restarts": 0, "store_fill": 0.25})
+    later = Supervised(NOW_MS, {"core": 2, "web": 7, "broker": 2}, None, 120)
+    assert supervised_values(later, first) == ({"restarts": 2}, {"restarts": 1})
+    anew = Supervised(NOW_MS, {"core": 0, "web": 0})  # another supervisor, and no embedded broker
+    assert supervised_values(anew, later) == ({"restarts": 0}, {})
 
 
 def test_what_is_not_durable_is_bounded() -> None:
@@ -117,7 +141,7 @@ async def test_every_part_says_what_it_knows(tmp_path: Path) -> None:
 
 
 async def test_web_is_heard_until_it_is_silent_for_three_intervals(tmp_path: Path) -> None:
-    async with Asked(tmp_path) as asked:
+    async with Asked(tmp_path, every_s=0.5) as asked:
         asked.health.hear({"web": {"websockets": 2}, "history": {"history_behind": 0}})
         asked.health.hear(None)
         parts = await asked.next()

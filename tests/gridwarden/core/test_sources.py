@@ -21,6 +21,7 @@ class Given:
     redelivered: int = 0
     received: int = 0
     not_covered: int = 0
+    holding: bool = False
     inbox: deque[Message] = field(default_factory=deque)
 
     @property

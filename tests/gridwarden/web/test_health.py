@@ -6,9 +6,12 @@ from gridwarden.web.health import history_values, records_values, web_values
 
 
 def test_pages_cut_off_are_counted_from_the_last_time_on() -> None:
-    values = web_values(Counts(clients_cut=5), 3, 7, 0.5)
+    counts = Counts(clients_cut=5)
+    values = web_values(counts, 3, websockets=7, hub_behind_s=0.5)
     assert values.pop("memory_mb") > 1
     assert values == {"websockets": 7, "clients_cut": 2, "hub_behind_s": 0.5}
+    counts.heartbeat_failing = True
+    assert web_values(counts, 3, websockets=7, hub_behind_s=0.5)["heartbeat_failing"] is True
 
 
 def test_a_history_that_answers() -> None:
