@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.services import Services
+from gridwarden.broker.probe import illness_of
 from gridwarden.errors import Unavailable
 
 HUB_BEHIND_S = 5.0
@@ -15,19 +16,22 @@ ASKING_S = 2.0
 
 
 async def ask(services: Services) -> dict[str, Any] | None:
-    """Core's status; ``None`` where it does not answer."""
+    """Core's status, and what keeps the embedded broker from storing; ``None`` where core does not answer."""
     try:
-        return await services.link.command(secrets.token_hex(8), "status", {}, timeout_s=ASKING_S)
+        status = await services.link.command(secrets.token_hex(8), "status", {}, timeout_s=ASKING_S)
     except Unavailable:
         return None
+    return {**status, "broker_illness": await illness_of(services.config.data)}
 
 
 def why_not_ready(status: Mapping[str, Any] | None) -> str:
-    """A code for what is not there; ``""``: core answers, records commit, its sessions are connected."""
+    """A code for what is not there; ``""``: core answers, records commit, the broker stores, its sessions are connected."""
     if status is None:
         return "core_unavailable"
     if status["records"] != "ok":
         return "records_failing"
+    if status["broker_illness"]:
+        return "broker_cannot_store"
     return "" if all(session["connected"] for session in status["sessions"]) else "broker_unavailable"
 
 

@@ -24,6 +24,7 @@ import structlog
 from gridwarden.broker.backoff import backoff
 from gridwarden.broker.child import check_port
 from gridwarden.broker.embedded import EmbeddedBroker
+from gridwarden.broker.probe import RUNNING_FILE
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
@@ -137,7 +138,7 @@ def embedded_address(data: Path) -> tuple[str, int]:
         Unavailable: it is not up yet.
     """
     try:
-        found = json.loads((data / "running.json").read_text())
+        found = json.loads((data / RUNNING_FILE).read_text())
         return str(found["mqtt_host"]), int(found["mqtt_port"])
     except (OSError, ValueError, KeyError) as error:
         raise Unavailable(f"the broker of {data} is not up yet; try again") from error
@@ -176,8 +177,8 @@ async def running(
         embedded = None
         if config.embedded.enabled:
             embedded = await stack.enter_async_context(EmbeddedBroker(config.embedded, config.data))
-            facts = {"mqtt_host": embedded.host, "mqtt_port": embedded.mqtt_port}
-            stack.enter_context(_told(config.data / "running.json", facts))
+            facts = {"mqtt_host": embedded.host, "mqtt_port": embedded.mqtt_port, "monitor_port": embedded.monitor_port}
+            stack.enter_context(_told(config.data / RUNNING_FILE, facts))
         handover = Handover(
             config_path=installation.config_path,
             overrides=installation.overrides,
@@ -241,7 +242,7 @@ class Running:
         return Supervised(
             now_ms,
             self.restarts | {"broker": self.broker.restarts},
-            store["store"] if store else None,
+            store.get("storage") if store else None,
             self.broker.limit_bytes,
         )
 

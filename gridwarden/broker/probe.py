@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
+RUNNING_FILE = "running.json"
+"""In the data directory while an instance runs: the ports of its embedded broker."""
 _CONNECT = 0x10
 _CONNACK = 0x20
 _USER_PASSWORD_CLEAN = 0xC2
@@ -26,6 +29,15 @@ async def illness(port: int) -> str:
     """
     well, answer = await _get(port, "/healthz")
     return "" if well or answer is None else str(answer.get("error", "unavailable"))
+
+
+async def illness_of(data: Path) -> str:
+    """The same of the embedded broker of the instance on ``data``; empty also where there is none."""
+    try:
+        port = int(json.loads((data / RUNNING_FILE).read_bytes())["monitor_port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return await illness(port)
 
 
 async def _get(port: int, path: str) -> tuple[bool, dict[str, Any] | None]:

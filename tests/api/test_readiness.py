@@ -8,7 +8,8 @@ from api.readiness import HUB_BEHIND_S, why_no_heartbeat, why_not_ready, why_not
 from tests.api.conftest import Site
 
 UP, DOWN = {"connected": True}, {"connected": False}
-WELL: dict[str, Any] = {"records": "ok", "sessions": [UP, UP], "provisional": False, "ledger_imbalance": 0}
+WELL: dict[str, Any] = {"records": "ok", "sessions": [UP, UP], "provisional": False, "ledger_imbalance": 0,
+                        "broker_illness": ""}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ WELL: dict[str, Any] = {"records": "ok", "sessions": [UP, UP], "provisional": Fa
         ({"records": "failing", "provisional": True}, "records_failing", "records_failing"),
         ({"sessions": [UP, DOWN]}, "broker_unavailable", "broker_unavailable"),
         ({"sessions": []}, "", ""),
+        ({"broker_illness": "no space left"}, "broker_cannot_store", "broker_cannot_store"),
         ({"provisional": True}, "", "provisional"),
         ({"ledger_imbalance": 1}, "", "ledger_imbalance"),
     ],

@@ -153,3 +153,30 @@ async def test_a_silenced_alarm_is_listed_with_its_reason_and_rings_when_the_sil
     await expect(alarm).to_have_count(0)
     await page.goto(f"{running.installation.address}/#/events")
     await expect(page.get_by_test_id("event-row")).to_have_count(1, timeout=WAIT_MS)
+
+
+async def test_what_was_set_aside_is_shown_with_its_bytes_and_retried(running: Running, page: Page) -> None:
+    assert running.broker is not None
+    user, password = running.broker.credentials(credentials.REPLAYER)
+    async with Publisher(
+        Address(running.broker.host, running.broker.mqtt_port, "garbage", user, password)
+    ) as publisher:
+        for _ in range(3):
+            await publisher.publish("gridwarden/v1/gw-test/up", '{"device": "消防'.encode(), ["garbage"])
+
+    await page.get_by_role("link", name="接入", exact=True).click()
+    group = page.get_by_test_id("aside-group")
+    await expect(group).to_have_count(1, timeout=WAIT_MS)
+    await expect(group).to_contain_text("不是 JSON")
+    await expect(page.locator('[data-gateway="gw-test"]')).to_contain_text("gw-test")
+    findings = await Axe().run(page)
+    assert not [one["id"] for one in findings.response["violations"]]
+    await group.get_by_test_id("aside-show").click()
+    letter = page.get_by_test_id("letter")
+    await expect(letter).to_contain_text('{"device": "消防')
+    await expect(letter).to_contain_text("00000000  7b 22 64 65")
+    findings = await Axe().run(page)
+    assert not [one["id"] for one in findings.response["violations"]]
+    await page.keyboard.press("Escape")
+    await group.get_by_test_id("aside-retry").click()
+    await expect(page.get_by_test_id("retried")).to_contain_text("1 条仍未解决", timeout=WAIT_MS)

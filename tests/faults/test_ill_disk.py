@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.faults import disk as faulty
@@ -40,6 +41,7 @@ ILLNESSES: dict[str, dict[str, Any]] = {
     "I/O errors of the broker": {"errors": ["write", "fsync"], "matching": "*.blk"},
 }
 RECORDS = "I/O errors of the records"
+NOT_READY = {"disk full", "disk read-only", "I/O errors of every write", RECORDS, "I/O errors of the broker"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,16 @@ class Illness(Cell):
         """Be ill for a while; with how many provisional alarms a dashboard was told."""
         async with Watcher(stage.instance.socket).watching() as watcher:
             with stage.disk.being(**ILLNESSES[self.name]):
+                if self.name in NOT_READY:
+                    await until("it says that it is not ready", lambda: _unready(stage.instance))
                 await asyncio.sleep(ILL_S)
                 if self.name == RECORDS:
                     await until("an alarm is told though it cannot be kept", lambda: watcher.provisional)
             return {"provisional": watcher.provisional}
+
+
+async def _unready(instance: Instance) -> bool:
+    return (await instance.client.get("/readyz")).status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
 class DiskStage(Stage):

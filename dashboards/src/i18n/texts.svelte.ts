@@ -14,7 +14,7 @@ export function t(key: Key, params: Params = {}): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
 }
 
-export type Family = 'severity' | 'state' | 'kind' | 'category' | 'field' | 'attribute' | 'choice' | 'quality' | 'outcome' | 'problem' | 'role' | 'theme' | 'language' | 'connection' | 'range' | 'quieted' | 'stage'; // prettier-ignore
+export type Family = 'severity' | 'state' | 'kind' | 'category' | 'field' | 'attribute' | 'choice' | 'quality' | 'outcome' | 'problem' | 'role' | 'theme' | 'language' | 'connection' | 'range' | 'quieted' | 'stage' | 'letter'; // prettier-ignore
 
 /** The word for a server's code within its family. */
 export function word(family: Family, code: string, otherwise: string = code): string {

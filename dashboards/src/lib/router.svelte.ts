@@ -4,7 +4,8 @@ export type Route =
   | { page: 'events'; eventId: string | null }
   | { page: 'devices'; query: URLSearchParams }
   | { page: 'device'; deviceId: string }
-  | { page: 'quiet' };
+  | { page: 'quiet' }
+  | { page: 'intake' };
 
 export function parse(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
@@ -12,7 +13,7 @@ export function parse(hash: string): Route {
   if (page === 'devices') {
     return id ? { page: 'device', deviceId: id } : { page: 'devices', query: new URLSearchParams(query) };
   }
-  if (page === 'quiet') return { page: 'quiet' };
+  if (page === 'quiet' || page === 'intake') return { page };
   return { page: 'events', eventId: id || null };
 }
 
@@ -25,6 +26,7 @@ export const href = {
     return `#/devices${text ? `?${text}` : ''}`;
   },
   quiet: () => '#/quiet',
+  intake: () => '#/intake',
   device: (deviceId: string) => `#/devices/${encodeURIComponent(deviceId)}`,
 };
 

@@ -204,6 +204,51 @@ export interface Ledger {
   history_lag?: { transactions: number | null; complete_until: string | null; lag_s: number | null };
 }
 
+/** What was set aside with the same reason; `code` of dead letters, `device_id` of quarantined readings. */
+export interface AsideGroup {
+  code?: string;
+  device_id?: string;
+  gateway: string;
+  /** Receptions; `rows` is how many different ones. */
+  count: number;
+  rows: number;
+  bytes?: number;
+  first_at: string;
+  last_at: string;
+  /** The newest of them. */
+  example: number;
+}
+
+export interface DeadLetter {
+  dead_letter_id: number;
+  received_at: string;
+  last_received_at: string;
+  count: number;
+  broker: string;
+  lane: string;
+  topic: string;
+  gateway: string;
+  code: string;
+  place: string;
+  reason: string;
+  bytes: number;
+  /** The beginning of it, where it is long. */
+  payload_hex: string;
+}
+
+/** A line of the ledger: what one gateway has sent. */
+export interface GatewayLine {
+  gateway: string;
+  received: number;
+  stored: number;
+  duplicate: number;
+  dead_lettered: number;
+  quarantined: number;
+  balanced: boolean;
+  last_heard_at: string | null;
+  open_dead_letters: number;
+}
+
 /** Frames from the server. */
 export type Frame =
   | { t: 'hello'; v: number; server_time: string; ping_s: number; epoch: string; user: User | null }
