@@ -90,7 +90,9 @@ def journal(
         for entry in entries
         if any(within(entry.area, scope) for scope in mine)
     ]  # fmt: skip
-    return {"entries": shown, "through": entries[-1].seq if entries else since, "epoch": services.epoch}
+    trimmed = services.reader.journal_trimmed()
+    gap = {"trimmed_through": trimmed} if since < trimmed else {}
+    return {"entries": shown, "through": entries[-1].seq if entries else since, "epoch": services.epoch, **gap}
 
 
 @router.get("/rules")

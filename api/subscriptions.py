@@ -65,6 +65,8 @@ class EventsSubscription:
         self._listener = Listener(scopes, stir)
         self._sent_seq = 0
         self._started = False
+        self._trimmed = 0
+        """Entries up to here are kept no longer, and the client has not seen them all."""
 
     @property
     def through(self) -> int | None:
@@ -99,9 +101,10 @@ class EventsSubscription:
             raise Close(4429, TOO_SLOW)
 
     async def _begin(self, mode: str, seq: int) -> None:
-        await self._send(
-            encode({"t": "sub_ok", "id": self._number, "mode": mode, "epoch": self._services.epoch, "seq": seq})
-        )
+        frame = {"t": "sub_ok", "id": self._number, "mode": mode, "epoch": self._services.epoch, "seq": seq}
+        if self._trimmed:
+            frame["trimmed_through"] = self._trimmed
+        await self._send(encode(frame))
 
     async def _resume(self, resume: Resume | None) -> bool:
         services = self._services
@@ -109,6 +112,10 @@ class EventsSubscription:
             return False
         last = await asyncio.to_thread(services.reader.last_seq)
         if not 0 <= last - resume.seq <= RESUME_LIMIT:
+            return False
+        trimmed = await asyncio.to_thread(services.reader.journal_trimmed)
+        if resume.seq < trimmed:  # some of what it has not seen is kept no longer: it must know
+            self._trimmed = trimmed
             return False
         await self._begin("resumed", last)
         self._sent_seq = resume.seq

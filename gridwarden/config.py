@@ -239,6 +239,23 @@ def _checked_url(url: str) -> str:
     return url
 
 
+class Aside(_Section):
+    """What could not become a reading of its device: dead letters, and the list of the quarantine."""
+
+    quota_bytes: int = Field(256 * 2**20, ge=2**20)
+    """Room for dead letters."""
+    days: int = Field(90, ge=1)
+    """Dead letters that did not come again for so long may go, and entries of the quarantine's list."""
+    quarantine_rows: int = Field(100_000, ge=100)
+
+
+class Records(_Section):
+    """What core keeps of what has happened."""
+
+    journal_days: int = Field(1_100, ge=1)
+    """Entries of the journal, alarms and grid events that have been over for so long may go."""
+
+
 class History(_Section):
     """The history database."""
 
@@ -299,6 +316,8 @@ class Config(_Section):
     broker: tuple[Broker, ...] = ()
     ingest: Ingest = Ingest()
     spool: Spool = Spool()
+    aside: Aside = Aside()
+    records: Records = Records()
     history: History = History()
     health: Health = Health()
     heartbeat: Heartbeat = Heartbeat()

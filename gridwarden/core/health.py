@@ -50,10 +50,10 @@ def core_values(status: Status, before: Status, measured: Mapping[str, Value]) -
     return {
         "records_failing": status["records"] != "ok",
         "spool_fill": spool["bytes"] / spool["quota_bytes"],
+        "aside_fill": status["aside"]["fill"],
         "ledger_imbalance": status["ledger_imbalance"],
         "dead_letters": _more(status, before, "dead_lettered"),
         "unentitled": _more(status, before, "quarantined"),
-        "aside_fill": status["aside"]["bytes"] / status["aside"]["quota_bytes"],
         "strangers": status["strangers"],
         "web_connected": status["webs"] > 0,
         **measured,

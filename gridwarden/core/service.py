@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
 from gridwarden.core.rulebook import announce_start
+from gridwarden.core.shelf import Shelf, limits_of
 from gridwarden.core.sources import Sources
 from gridwarden.core.timekeeper import Timekeeper, boot_id
 from gridwarden.core.windows import Windows
@@ -34,7 +34,6 @@ from gridwarden.errors import RecordsUnavailable
 from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.snapshot import Registry, read_registry
 from gridwarden.platform import own_devices, speaks
-from gridwarden.records.aside import Fill
 from gridwarden.records.transaction import Transaction
 from gridwarden.records.writer import Committed, Start, Writer
 from gridwarden.resident import processor_s, resident_mb
@@ -80,7 +79,8 @@ class Core:
         self._config = config
         self._rules = rules
         self._clock: Clock = ReplayClock() if config.clock == "replay" else SystemClock()
-        self._writer = Writer(config.data)
+        self._writer = Writer(config.data, limits_of(config))
+        self._shelf = Shelf(config.aside)
         self._arrived = asyncio.Event()
         self._committer = Committer(self._writer, self._announce, self._committed)
         self._link = LinkServer(self._answer, self._hear, self._greet)
@@ -104,7 +104,6 @@ class Core:
         self._outboxes = {broker.name: Outbox(broker) for broker in brokers if broker.errors}
         self._notices = Notices(self._outboxes)
         self._measures = Measures()
-        self._aside = Fill()
         self._started_at_ms = 0
         self._health = Health(
             config.health.every_s, config.data, [broker.name for broker in brokers], self.status, self._worst, self._spool_at_ms, self._clock.now_ms, self._arrived.set
@@ -141,7 +140,7 @@ class Core:
         self._totals = Totals(start.ledger)
         self._followed |= start.followers
         self._spool_bytes = start.spool_bytes
-        self._aside = start.aside
+        self._shelf.take(start.aside)
         windows = Windows()
         windows.use(self._rules)
         observed = await self._committer.read(_restore_windows, windows, self._writer)
@@ -277,6 +276,7 @@ class Core:
         transaction.followers = dict(self._followed)
         transaction.trim_through = min(*self._judge.windows.offsets, *self._followed.values())
         now_ms = self._clock.now_ms()
+        transaction.keeps_house = self._shelf.is_due(now_ms)
         scarce = self._spool_bytes >= self._config.spool.quota_bytes * SCARCE
         transaction.trim_before_ms = now_ms + 1 if scarce else now_ms - BLOCKS_KEPT_MS
 
@@ -295,11 +295,11 @@ class Core:
         self._trimmed = max(self._trimmed, committed.trimmed)
         self._totals.add(transaction)
         self._notices.take(transaction.faults)
-        self._aside = committed.aside
         self._measures.committed(transaction, self._clock.now_ms(), self._committer.took_s)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
+        self._shelf.take(committed.aside)
         for answer in transaction.answers:
             self._orders.reply(answer.command_id, answer.body)
         self._link.wake(committed.offset, committed.first_seq + len(transaction.changes) - 1)
@@ -390,7 +390,7 @@ class Core:
             },
             "sessions": self._sources.status(),
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
-            "aside": asdict(self._aside) | {"quota_bytes": self._writer.limits.quota_bytes},
+            "aside": self._shelf.status(),
             "records": "failing" if self._committer.failing else "ok",
             "clock_at_ms": self._clock.now_ms(),
             "evaluations": self._judge.engine.evaluations,

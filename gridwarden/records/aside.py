@@ -85,6 +85,8 @@ class Limits:
     keep_ms: int = 90 * 86_400_000
     """Dead letters that did not come again for so long, and entries of the quarantine's list, may go."""
     quarantine_rows: int = 100_000
+    journal_ms: int = 1_100 * 86_400_000
+    """Entries of the journal, and the alarms and events that have been over for so long, may go."""
 
 
 @dataclass(frozen=True, slots=True)

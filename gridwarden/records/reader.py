@@ -18,7 +18,7 @@ from gridwarden.errors import NotFound, RecordsUnavailable
 from gridwarden.model import Alarm, GridEvent
 from gridwarden.platform import OURSELVES
 from gridwarden.quieting import Quieting
-from gridwarden.records import lines, rows, schema
+from gridwarden.records import lines, retention, rows, schema
 from gridwarden.records.aside_reader import AsideReader
 from gridwarden.records.block import StoredBlock
 from gridwarden.records.database import connect, epoch
@@ -113,6 +113,11 @@ class Reader:
         with self._read() as connection:
             found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")).scalar()
         return int(found or 0)
+
+    def journal_trimmed(self) -> int:
+        """Up to which number journal entries may be gone; 0: none are."""
+        with self._read() as connection:
+            return retention.trimmed_through(connection)
 
     def imbalance(self) -> tuple[int, int]:
         """Readings by which lines of the ledger are off, and by which what was set aside is not what they say."""

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gridwarden.errors import RecordsUnavailable
 from gridwarden.model import Alarm, AlarmState, DeadLetter, EventState, GridEvent, Reading
 from gridwarden.quieting import Quieting
-from gridwarden.records import aside, block, rows, schema, statements
+from gridwarden.records import aside, block, retention, rows, schema, statements
 from gridwarden.records.aside import Aside, Fill, Limits
 from gridwarden.records.database import connect, epoch
 from gridwarden.records.transaction import LINE_COLUMNS, Key, Tally, Transaction
@@ -84,9 +84,8 @@ class Writer:
     def __init__(self, data: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
         self._engine = connect(data)
         self._offset = 0
+        self._limits = limits
         self._aside = Aside(limits)
-        self.limits = limits
-        """Of what lies aside."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -230,6 +229,8 @@ class Writer:
             with self._engine.begin() as connection:
                 first_seq = _write(connection, transaction, offset, body)
                 news = self._aside.write(connection, transaction, offset)
+                if transaction.keeps_house:
+                    retention.let_go(connection, transaction.at_ms - self._limits.journal_ms)
                 freed, trimmed = _trim(connection, transaction) if transaction.trim_through else (0, 0)
         except DBAPIError as error:
             raise RecordsUnavailable(str(error.orig)) from error

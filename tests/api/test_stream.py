@@ -319,6 +319,20 @@ async def test_a_snapshot_where_one_cannot_resume(
         assert next(frame for frame in frames if frame["t"] == "sub_ok")["mode"] == "snapshot"
 
 
+async def test_who_has_not_seen_what_is_kept_no_longer_is_told_so_and_begins_anew(served: Site) -> None:
+    for number in (1, 2, 3):
+        served.book.fire(number)
+    served.book.commit(remembered={"journal_trimmed": "2"})
+    async with served.socket() as socket:
+        for seq, told in ((1, ("snapshot", 2)), (2, ("resumed", None))):
+            await socket.send(t="sub", id=1, ch="events", resume={"epoch": served.services.epoch, "seq": seq})
+            begun = (await socket.until("sub_ok"))[-1]
+            assert (begun["mode"], begun.get("trimmed_through")) == told
+    async with served.client("operator") as client:
+        answers = [(await client.get(f"/api/v1/journal?since={seq}")).json() for seq in (1, 2)]
+    assert [answer.get("trimmed_through") for answer in answers] == [2, None]
+
+
 @dataclass
 class Held:
     """What a client holds: the newest revision of each, and how far it has heard."""

@@ -23,7 +23,7 @@ NOW_MS = 1_800_000_000_000
 STATUS: dict[str, Any] = {
     "received": 100, "stored": 90, "duplicate": 4, "dead_lettered": 3, "quarantined": 2, "in_flight": 1,
     "spool": {"bytes": 25, "quota_bytes": 100, "full": False}, "records": "ok", "strangers": 7, "webs": 1,
-    "ledger_imbalance": 0, "aside": {"bytes": 3, "quota_bytes": 10},
+    "ledger_imbalance": 0, "aside": {"fill": 0.3},
     "sessions": [
         {"broker": "b", "connected": True, "redelivered": 5}, {"broker": "b", "connected": True, "redelivered": 1},
         {"broker": "c", "connected": False, "redelivered": 0},
