@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import re
@@ -257,6 +258,28 @@ def test_every_metric_stands_in_the_guide() -> None:
         (name, one.kind, " ".join(f"`{label}`" for label in one.labels), one.meaning) for name, one in METRICS.items()
     ]
     assert [(name, kind, labels.strip(), meaning) for name, kind, labels, meaning in rows] == wanted
+
+
+def test_every_event_of_the_log_stands_in_the_guide() -> None:
+    """To mend it: a line in the table at the end of docs/guide/monitoring.md."""
+    guide = text_of("docs", "guide", "monitoring.md")
+    rows = re.findall(r"^\| `([^`]+)`.* \| (debug|info|warning|error|critical) \|", guide, re.MULTILINE)
+    used = {(event, level) for folder in ("gridwarden", "ingest", "rules", "api")
+            for path in sorted((ROOT / folder).rglob("*.py")) for event, level in logged(path)}  # fmt: skip
+    decided = {("decisions", "info"), ("alarm.fired", "info"), ("event.closed", "info"), ("quieting.added", "info"),
+               ("registry.changed", "info")}  # fmt: skip
+    assert (sorted(used - set(rows)), sorted(set(rows) - used - decided)) == ([], [])
+
+
+def logged(path: Path) -> Iterator[tuple[str, str]]:
+    """Events and levels of the log lines in a source file; an event may be one of two."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        if isinstance(node.func.value, ast.Name) and node.func.value.id in {"log", "_log"}:
+            level = {"exception": "error"}.get(node.func.attr, node.func.attr)
+            texts = [one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
+            yield from ((text, level) for text in texts if isinstance(text, str))
 
 
 def bounds(field: Field) -> str:

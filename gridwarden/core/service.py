@@ -21,6 +21,7 @@ from gridwarden.core.copies import copy_records
 from gridwarden.core.health import Health
 from gridwarden.core.judge import Judge
 from gridwarden.core.ledger import Totals
+from gridwarden.core.logbook import Logbook
 from gridwarden.core.measures import Measures
 from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
@@ -104,6 +105,7 @@ class Core:
         self._outboxes = {broker.name: Outbox(broker) for broker in brokers if broker.errors}
         self._notices = Notices(self._outboxes)
         self._measures = Measures()
+        self._logbook = Logbook()
         self._started_at_ms = 0
         self._health = Health(
             config.health.every_s, config.data, [broker.name for broker in brokers], self.status, self._worst, self._spool_at_ms, self._clock.now_ms, self._arrived.set
@@ -250,8 +252,9 @@ class Core:
             return False
         began_s = time.perf_counter()
         transaction = self._judge.batch(messages)
+        transaction.judged_s = time.perf_counter() - began_s
         if messages[0].session is not self._health.door:
-            self._measures.judged(messages, transaction.at_ms, time.perf_counter() - began_s)
+            self._measures.judged(messages, transaction.at_ms, transaction.judged_s)
         self._submit(transaction)
         return True
 
@@ -296,6 +299,7 @@ class Core:
         self._totals.add(transaction)
         self._notices.take(transaction.faults)
         self._measures.committed(transaction, self._clock.now_ms(), self._committer.took_s)
+        self._logbook.committed(transaction, committed, self._committer.took_s)
         if transaction.snapshot:
             self._judge.windows.offsets[transaction.snapshot.shard] = committed.offset
         self._count_spool(committed.spool_bytes)
@@ -323,6 +327,7 @@ class Core:
     # --- link ---------------------------------------------------------------------------------------------------
 
     def _announce(self, changes: list[dict[str, Any]]) -> None:
+        self._logbook.provisional(changes)
         for frame in _provisional_frames(changes):
             self._link.push(frame)
 

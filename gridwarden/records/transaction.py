@@ -135,6 +135,8 @@ class Transaction:
     """What to acknowledge to the broker once this is durable; opaque here."""
     faults: Sequence[Any] = ()
     """What gateways are to be told of their messages once this is durable; opaque here."""
+    judged_s: float = 0.0
+    """How long it took to judge its messages."""
     announced: bool = False
     """Whether its alarms were pushed as provisional while the records could not commit."""
 

@@ -175,6 +175,25 @@ async def test_what_core_says_of_itself_goes_the_way_of_every_reading(
         assert [one["device_id"] for one in running.reader.unregistered()] == ["HYD-1"]
 
 
+async def test_the_log_holds_decisions_and_batches_and_nothing_that_anybody_has_said(start: Any, until: Until) -> None:
+    words = ("room 703", "hunter2", "he smokes in bed")
+    with capture_logs() as logs:
+        async with start() as running:
+            told = {"device": "SMK-1", "seq": 1, "values": {"state": "alarm", "fault_text": words[0]}}
+            running.put(running.alarm, told, f"not JSON {words[1]}".encode())
+            await until(lambda: len(running.alarm.acknowledged) == 2)
+            (alarm,) = running.reader.alarms()
+            await running.ask("acknowledge", alarm_id=alarm.alarm_id, note=words[2])
+            await running.ask("confirm", alarm_id=alarm.alarm_id, outcome="false", note=words[2])
+    text = repr(logs)
+    assert [word for word in words if word in text] == []
+    lines = {line["event"]: line for line in logs}
+    assert lines["batch"]["log_level"] == "debug"
+    assert (lines["batch"]["messages"], lines["batch"]["dead_letters"]) == (2, 1)
+    assert (lines["alarm.fired"]["rule"], lines["alarm.fired"]["log_level"]) == ("smoke.fire", "info")
+    assert lines["alarm.acknowledged"]["actor"] == lines["alarm.confirmed"]["actor"] == "op"
+
+
 async def test_core_that_shall_not_says_nothing(start: Any) -> None:
     async with start(health={"every_s": 0}) as running:
         assert not {task for task in asyncio.all_tasks() if task.get_name() == "core-health"}
