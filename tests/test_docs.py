@@ -278,6 +278,8 @@ def logged(path: Path) -> Iterator[tuple[str, str]]:
             continue
         if isinstance(node.func.value, ast.Name) and node.func.value.id in {"log", "_log"}:
             level = {"exception": "error"}.get(node.func.attr, node.func.attr)
+            if level not in {"debug", "info", "warning", "error", "critical"}:
+                continue  # a path named log
             texts = [one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
             yield from ((text, level) for text in texts if isinstance(text, str))
 
