@@ -161,9 +161,11 @@ def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
 
 @asynccontextmanager
 async def running(
-    installation: Installation, *, single: bool = False, log_level: str = "info"
+    installation: Installation, *, single: bool = False, log_level: str | None = None
 ) -> AsyncIterator[Running]:
     """Everything running, within the block; :func:`data_lock` is held and :func:`prepare` was called by the caller.
+
+    ``log_level`` is that of the parts; left out, the configuration's.
 
     Raises:
         Unavailable: a port is taken, or a part cannot start; with the reason.
@@ -183,7 +185,7 @@ async def running(
             config_path=installation.config_path,
             overrides=installation.overrides,
             embedded=reveal(embedded.connection()) if embedded else None,
-            log_level=log_level,
+            log_level=log_level or config.log_level,
         )
         run = Running(installation, embedded)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -310,6 +310,8 @@ class Config(_Section):
     """Rule packs (files or folders) besides the shipped ones."""
     shipped_packs: bool = True
     clock: Literal["system", "replay"] = "system"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on ``gridwarden run`` and its parts log."""
     site: Site = Site()
     http: Http = Http()
     embedded: Embedded = Embedded()

@@ -65,7 +65,7 @@ def run(
     """Run everything (broker, core, web) until Ctrl-C or SIGTERM; prints where to open it and the first sign-in."""
     with told():
         here = installation(config, data, http__port=port, clock=clock)
-        logs.set_up("run")
+        logs.set_up("run", level=here.config.log_level)
         asyncio.run(_run(here, single=single))
 
 

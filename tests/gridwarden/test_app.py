@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gridwarden import app
+from gridwarden.broker import EmbeddedBroker
 from gridwarden.errors import ConfigError, Unavailable
 from gridwarden.part import owned, owner
 
@@ -125,3 +126,13 @@ async def test_after_the_block_signals_are_nobodys() -> None:
     async with app.ended_by_signal():
         pass
     assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+
+async def test_the_supervisor_says_what_its_parts_cannot_know(broker: EmbeddedBroker) -> None:
+    running = app.Running(app.Installation(None), broker)
+    said = await running.supervised()
+    assert said.restarts == {"core": 0, "web": 0, "broker": 0}
+    assert said.store_bytes is not None
+    assert said.store_limit_bytes == 48 * 2**20
+    alone = await app.Running(app.Installation(None), None).supervised()
+    assert (alone.restarts, alone.store_bytes) == ({"core": 0, "web": 0}, None)
