@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -110,10 +111,10 @@ class Committer:
     @property
     def under_way_s(self) -> float:
         """How long the commit that is under way has taken so far; 0: none is."""
-        return 0.0 if self._began_s is None else asyncio.get_running_loop().time() - self._began_s
+        return 0.0 if self._began_s is None else perf_counter() - self._began_s
 
     async def _commit(self, transaction: Transaction) -> None:
-        self._began_s = asyncio.get_running_loop().time()
+        self._began_s = perf_counter()  # the loop's own clock may go by whole milliseconds
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit_in_thread, transaction)
         try:
             committed = await self._ended(committing)
