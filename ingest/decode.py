@@ -105,6 +105,25 @@ def decode_native(payload: bytes, max_bytes: int) -> Decoded:
     return decoded
 
 
+def sent_order(payload: bytes, received_at_ms: int) -> tuple[int, int]:
+    """Where a native body belongs among others of its devices: ``at`` and ``seq`` of its first reading.
+
+    Costs a sixth of decoding it. A body that cannot be read, or tells no time, belongs where it was received.
+    """
+    try:
+        body = _read(payload)
+    except ValueError:
+        return received_at_ms, -1
+    if isinstance(body, dict) and "device" not in body:
+        body = body.get("readings")
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict):
+        return received_at_ms, -1
+    at, seq = first.get("at"), first.get("seq")
+    at_ms = None if at is None else read_at(at)
+    return received_at_ms if at_ms is None else at_ms, seq if type(seq) is int else -1
+
+
 def _take_all(decoded: Decoded, elements: list[Any]) -> list[Any]:
     """Take the readings of an array; the rejected elements beyond ``REJECTED_LIMIT``, which are set aside as one."""
     rest: list[Any] = []

@@ -96,7 +96,7 @@ class PahoSession:
         self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
         self._held: dict[int, Message] = {}
-        self._connection = 0
+        self.connection = 0
         self._now_ms = 0
         self._paused = False
         self._client: _Client | None = None
@@ -160,7 +160,7 @@ class PahoSession:
         transport = await connect(self._settings, CONNECT_TIMEOUT_S)
         loop = asyncio.get_running_loop()
         self._ended = ended = loop.create_future()
-        self._connection += 1
+        self.connection += 1
         self._transport = transport
         self._client = client = self._new_client(transport)
         try:
@@ -213,6 +213,7 @@ class PahoSession:
         client.disconnect()
         client.loop_write()
         transport.close()
+        self.connection += 1  # what came on it can no longer be acknowledged
         self._client = self._transport = self._ended = None
         self._held.clear()
         # What came at QoS 0 is with us alone.
@@ -233,7 +234,7 @@ class PahoSession:
             return
         if self._hold_s and flags.session_present:  # a new session has nothing to come back
             self._holding = True
-            asyncio.get_running_loop().call_later(self._hold_s, self._end_hold, self._connection)
+            asyncio.get_running_loop().call_later(self._hold_s, self._end_hold, self.connection)
         # With every connect: the broker may have lost the session. A retained message only with a new subscription.
         if self._settings.version == "5":
             client.subscribe(self._filter, options=SubscribeOptions(qos=1, retainHandling=1))
@@ -257,7 +258,7 @@ class PahoSession:
         except UnicodeDecodeError as error:
             topic = bytes(error.object).decode("utf-8", "backslashreplace")
         packet_id, payload = message.mid, message.payload
-        item = Message(topic, payload, self._now_ms, packet_id, message.qos, self._connection, self, message.dup)  # type: ignore[arg-type]  # bytes off the wire
+        item = Message(topic, payload, self._now_ms, packet_id, message.qos, self.connection, self, message.dup)  # type: ignore[arg-type]  # bytes off the wire
         if message.qos:
             if message.dup and self._is_held(item):
                 self.redelivered += 1
@@ -331,7 +332,7 @@ class PahoSession:
             self._end(f"connection lost: {error}")
 
     def _end_hold(self, connection: int) -> None:
-        if connection == self._connection and self._holding:
+        if connection == self.connection and self._holding:
             self._holding = False
             self._arrived.set()
 

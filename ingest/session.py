@@ -42,6 +42,8 @@ class Session(Protocol):
     lane: Lane
     connected: bool
     """Subscribed, with the broker's consent."""
+    connection: int
+    """Number of the connection that is open; another one while there is none."""
     redelivered: int
     """Came again on the same connection while held: ignored and counted."""
     received: int

@@ -26,6 +26,9 @@ from rules.rule import RuleSet
 
 LOOKED_AT = 1_000
 """Whom to look at in one step, at most: about 5 ms."""
+SPOKEN = 200
+"""Whose word to take notice of in one step, at most, after a time in which they were not heard: about 10 ms. After a long
+outage they all come back at once, and an alarm must not wait for thousands of them."""
 BEGUN = 100
 """From so many changes on the others follow in the next step."""
 SOON_MS, LATER_MS = 5_000, 300_000
@@ -143,8 +146,10 @@ class Listener:
             self._gateway_spoke(name, _spans(self._gateway_notes.pop(name)))
         for rule in self._of[Of.GATEWAY]:
             self._look_at_each(rule)
-        for name in _settled(self._device_notes, through_ms):
+        spoke = _settled(self._device_notes, through_ms)
+        for name in spoke[:SPOKEN]:
             self._device_spoke(name, _spans(self._device_notes.pop(name)))
+        self.busy |= len(spoke) > SPOKEN
         for rule in (*self._of[Of.DEVICE], *self._of[Of.NEVER_SEEN]):
             self._look_at_each(rule)
         self._is_anybody_silent = bool(

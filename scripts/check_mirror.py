@@ -26,6 +26,7 @@ TESTED_WITH = {
     "tests/gridwarden/test_broker_embedded.py": [
         f"gridwarden/broker/{name}.py" for name in ("child", "probe", "stream")
     ],
+    "tests/gridwarden/test_broker_store.py": ["gridwarden/broker/consumers.py"],
     "tests/gridwarden/cli/test_backtest.py": ["gridwarden/cli/backtest_work.py"],
     "tests/gridwarden/cli/test_rulebook.py": ["api/explanation.py"],
     "tests/gridwarden/cli/test_main.py": [

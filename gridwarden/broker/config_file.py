@@ -16,9 +16,10 @@ ACK_WAIT_S = 2
 """After this long without an acknowledgement a message is sent again. It is also how late the oldest messages may
 come after a reconnect, newer ones first; the telemetry session holds a second longer (``HOLD_AFTER_CONNECT_S``)."""
 HOLD_AFTER_CONNECT_S = ACK_WAIT_S + 1.0
-MAX_ACK_PENDING = 20_000
-"""Unacknowledged messages of one subscription. Each filter reserves as many, one ending in ``#`` twice, and a session
-has 65,535 at most: hence one session per filter. A change does not reach subscriptions that exist."""
+MAX_ACK_PENDING = 4_000
+"""Unacknowledged messages of one subscription, at most; fewer while they are large (``window``). Each filter reserves as
+many, one ending in ``#`` twice, and a session has 65,535 at most: hence one session per filter. A change does not reach
+subscriptions that exist: ``consumers`` tells them."""
 MAX_CONNECTIONS = 12_000
 """10,000 devices with a connection each, and some to spare. One takes about 75 kB (``tests/faults/test_reconnect.py``)."""
 FILTERS = ("gridwarden.v1", "gridwarden.v1.>")

@@ -15,6 +15,7 @@ import structlog
 
 from gridwarden.broker import child, config_file, credentials, probe, stream
 from gridwarden.broker.backoff import backoff
+from gridwarden.broker.store import Server, Store
 from gridwarden.config import Broker, Embedded
 from gridwarden.errors import BrokerUnavailable, ConfigError
 
@@ -52,6 +53,7 @@ class EmbeddedBroker:
         self._credentials_version = 0
         self._process: Process | None = None
         self._lock_handle = -1
+        self._store = Store()
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self.restarts = 0
@@ -128,6 +130,7 @@ class EmbeddedBroker:
             asyncio.create_task(self._supervise(), name="broker.supervise"),
             asyncio.create_task(self._watch_gateways(), name="broker.gateways"),
             asyncio.create_task(self._watch_store(), name="broker.store"),
+            asyncio.create_task(self._store.watch(self._server()), name="broker.window"),
         ]
         return self
 
@@ -199,6 +202,7 @@ class EmbeddedBroker:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._until_it_answers(process)
                 await stream.enforce(self.client_port, *self.credentials(credentials.SUPERVISOR), self._bounds)
+                await self._store.begin(self._server())
         except BaseException as error:
             await child.stop(process)
             if isinstance(error, TimeoutError):
@@ -206,6 +210,9 @@ class EmbeddedBroker:
                 raise BrokerUnavailable(f"{reason}: {child.last_lines(self._log)}") from error
             raise
         return process
+
+    def _server(self) -> Server:
+        return Server(self.client_port, self.monitor_port, *self.credentials(credentials.SUPERVISOR))
 
     async def _until_it_answers(self, process: Process) -> None:
         while await probe.monitor(self.monitor_port, "/healthz") is None or not await self._accepts_mqtt():

@@ -9,6 +9,8 @@ refused.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import nats
@@ -31,9 +33,9 @@ class HoldsMoreError(BrokerUnavailable):
 
 
 class _Refused(BrokerUnavailable):
-    def __init__(self, verb: str, error: dict[str, Any]) -> None:
+    def __init__(self, what: str, error: dict[str, Any]) -> None:
         self.code = error.get("err_code")
-        super().__init__(f"STREAM.{verb} {STREAM}: {error.get('description')}")
+        super().__init__(f"{what}: {error.get('description')}")
 
 
 def bounds(store_bytes: int, messages_per_topic: int) -> dict[str, Any]:
@@ -49,6 +51,26 @@ def bounds(store_bytes: int, messages_per_topic: int) -> dict[str, Any]:
     }
 
 
+@asynccontextmanager
+async def connected(port: int, user: str, password: str) -> AsyncIterator[Client]:
+    """A connection to the server on loopback ``port``.
+
+    Raises:
+        BrokerUnavailable: it cannot be had, or broke.
+    """
+    try:
+        client = await nats.connect(
+            f"nats://127.0.0.1:{port}", user=user, password=password, allow_reconnect=False,
+            connect_timeout=5, error_cb=_ignore,
+        )  # fmt: skip
+        try:
+            yield client
+        finally:
+            await client.close()
+    except (NatsError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(f"the embedded broker's message stream cannot be asked: {error!r}") from error
+
+
 async def enforce(port: int, user: str, password: str, wanted: dict[str, Any]) -> None:
     """Give the stream of the server on loopback ``port`` the settings ``wanted``, keep its others, and verify.
 
@@ -57,17 +79,8 @@ async def enforce(port: int, user: str, password: str, wanted: dict[str, Any]) -
         BrokerUnavailable: it cannot be asked, or the settings do not hold.
         ConfigError: more waits in it than it may now hold.
     """
-    try:
-        client = await nats.connect(
-            f"nats://127.0.0.1:{port}", user=user, password=password, allow_reconnect=False,
-            connect_timeout=5, error_cb=_ignore,
-        )  # fmt: skip
-        try:
-            await _enforce(client, wanted)
-        finally:
-            await client.close()
-    except (NatsError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable(f"the embedded broker's message stream cannot be bounded: {error!r}") from error
+    async with connected(port, user, password) as client:
+        await _enforce(client, wanted)
 
 
 async def _enforce(client: Client, wanted: dict[str, Any]) -> None:
@@ -96,11 +109,19 @@ async def _update(client: Client, before: dict[str, Any], wanted: dict[str, Any]
 
 
 async def _ask(client: Client, verb: str, config: dict[str, Any] | None) -> dict[str, Any]:
-    body = b"" if config is None else json.dumps(config).encode()
-    reply = await client.request(f"$JS.API.STREAM.{verb}.{STREAM}", body, timeout=_TIMEOUT_S)
+    return await ask(client, f"STREAM.{verb}.{STREAM}", b"" if config is None else json.dumps(config).encode())
+
+
+async def ask(client: Client, what: str, body: bytes) -> dict[str, Any]:
+    """The answer of JetStream's API to ``what``.
+
+    Raises:
+        BrokerUnavailable: it refuses.
+    """
+    reply = await client.request(f"$JS.API.{what}", body, timeout=_TIMEOUT_S)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
-        raise _Refused(verb, answer["error"])
+        raise _Refused(what, answer["error"])
     return answer
 
 

@@ -128,7 +128,7 @@ class Door:
     def __init__(self) -> None:
         self.name, self.broker, self.lane = f"{OURSELVES}/{OURSELVES}", OURSELVES, Lane.TELEMETRY
         self.connected, self.holding = True, False
-        self.redelivered = self.received = self.not_covered = 0
+        self.connection = self.redelivered = self.received = self.not_covered = 0
         self._unsafe = 0
         self._inbox: deque[Message] = deque()
 

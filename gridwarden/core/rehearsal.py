@@ -55,7 +55,7 @@ class _Door:
     """The session through which messages come; it is empty whenever anybody looks."""
 
     name, broker, lane = f"{BROKER}/#", BROKER, Lane.TELEMETRY
-    redelivered = received = not_covered = waiting = 0
+    connection = redelivered = received = not_covered = waiting = 0
     holding = False
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ def test_what_protects_acknowledged_messages_is_set() -> None:
     assert 'sync_interval: "1000ms"' in text
     assert f"max_file: {2**30}," in text
     assert 'ack_wait: "2s"' in text
-    assert "max_ack_pending: 20000" in text
+    assert "max_ack_pending: 4000" in text
     assert f"max_payload: {2**20}\n" in text
     assert "max_connections: 12000\n" in text
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridwarden.errors import DecodeError
-from ingest.decode import REJECTED_LIMIT, Decoded, decode_native, gateway_of, read_at
+from ingest.decode import REJECTED_LIMIT, Decoded, decode_native, gateway_of, read_at, sent_order
 
 LIMIT = 10_000
 JSON = st.recursive(
@@ -128,3 +128,19 @@ def test_other_topics_are_refused(topic: str) -> None:
 )  # fmt: skip
 def test_a_clock_is_read_or_it_is_none(at: Any, at_ms: int | None) -> None:
     assert read_at(at) == at_ms
+
+
+@pytest.mark.parametrize(
+    ("payload", "wanted"),
+    [
+        (b'{"device":"a","at":1763800000000,"seq":7,"values":{}}', (1763800000000, 7)),
+        (b'{"device":"a","at":"2025-11-22T08:26:40Z","values":{}}', (1763800000000, -1)),
+        (b'[{"device":"a","at":1763800000000,"seq":7},{"device":"b","at":5}]', (1763800000000, 7)),
+        (b'{"readings":[{"device":"a","at":1763800000000,"seq":7}]}', (1763800000000, 7)),
+        (b'{"device":"a","seq":7,"values":{}}', (42, 7)),
+        (b'{"device":"a","at":"yesterday","seq":"7"}', (42, -1)),
+        *((text, (42, -1)) for text in (b"", b"[]", b"[3]", b"7", b"{", b'{"readings":3}', b"\xff", b"[" * 9_999)),
+    ],
+)
+def test_a_body_has_its_place_among_others(payload: bytes, wanted: tuple[int, int]) -> None:
+    assert sent_order(payload, 42) == wanted

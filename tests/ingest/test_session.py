@@ -155,7 +155,7 @@ async def test_a_restart_of_the_broker_redelivers_what_was_not_acknowledged(site
         session.acknowledge(stale)  # of the connection before: must not acknowledge another message under its id
         again = session.take(10)
         assert sorted(payloads(again)) == [b"b", b"c"]
-        assert {message.connection for message in again} == {session._connection}
+        assert {message.connection for message in again} == {session.connection}
         session.acknowledge(again)
         assert session._held == {}
 
@@ -240,7 +240,7 @@ async def test_a_refused_filter_is_never_connected_and_another_session_goes_on(
     site = Site(broker.connection(), asyncio.Event().wait, *broker.credentials("gw1"))
     refused, well = site.session("gridwarden/v1/a b/up"), site.session()
     async with running(refused, well, connected=False):
-        await until(lambda: refused._connection >= 2 and well.connected)
+        await until(lambda: refused.connection >= 2 and well.connected)
         assert not refused.connected
         await site.publish("a")
         await until(lambda: well.waiting == 1)
@@ -253,7 +253,7 @@ async def test_a_broker_of_another_version_is_said(
 ) -> None:
     session = PahoSession(broker.connection().model_copy(update={"version": "5"}), UP, Lane.ALARM, asyncio.Event())
     async with running(session, connected=False):
-        await until(lambda: session._connection >= 2)
+        await until(lambda: session.connection >= 2)
     assert "Unsupported protocol version" in capsys.readouterr().out
 
 
@@ -261,7 +261,7 @@ async def test_a_broker_of_another_version_is_said(
 async def test_a_wrong_password_is_said(broker: EmbeddedBroker, until: Any, capsys: pytest.CaptureFixture[str]) -> None:
     session = PahoSession(broker.connection().model_copy(update={"password": None}), UP, Lane.ALARM, asyncio.Event())
     async with running(session, connected=False):
-        await until(lambda: session._connection >= 2)
+        await until(lambda: session.connection >= 2)
     assert "connection refused" in capsys.readouterr().out
 
 

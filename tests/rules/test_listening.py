@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gridwarden.model import Alarm, AlarmState, Device, Operation, Reading
 from rules.blind import GRACE_MS
-from rules.listening import BEGUN, Listener
+from rules.listening import BEGUN, SPOKEN, Listener
 from rules.load import read_rules
 from rules.ourselves import INPUT_GAP_MS
 from rules.roster import NEVER, STEP
@@ -527,6 +527,24 @@ def test_a_storm_is_told_in_portions_and_nothing_of_it_is_lost() -> None:
         portions.append(len(world.told()) - before)
     assert sum(portions) == 5 * BEGUN
     assert max(portions) <= 2 * BEGUN
+
+
+def test_those_who_come_back_all_at_once_are_heard_in_portions_and_nobody_is_left_silent() -> None:
+    names = [f"SMK-{number}" for number in range(3 * SPOKEN)]
+    world = World(devices=[smoke(number) for number in range(3 * SPOKEN)])
+    world.say(*names)
+    world.wait(3 * H)
+    silent = len(world.told())
+    assert silent == 3 * SPOKEN
+    portions = []
+    world.say(*names, judged=False)
+    world.judge()
+    for _ in range(10):
+        portions.append(len(world.told()) - silent - sum(portions))
+        assert world.listener.busy or sum(portions) == 3 * SPOKEN
+        world.look()
+    assert max(portions) <= SPOKEN
+    assert not world.stored
 
 
 def test_an_alarm_whose_end_was_not_recorded_ends_after_the_restart() -> None:

@@ -44,7 +44,7 @@ class Source:
     def __init__(self, lane: Lane = Lane.TELEMETRY, broker: str = "b", name: str = "") -> None:
         self.lane, self.broker = lane, broker
         self.name = name or f"{broker}/{lane}"
-        self.connected, self.redelivered, self.received, self.not_covered = True, 0, 0, 0
+        self.connected, self.connection, self.redelivered, self.received, self.not_covered = True, 1, 0, 0, 0
         self.inbox: deque[Message] = deque()
         self.acknowledged: list[Message] = []
         self.holding = False
