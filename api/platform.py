@@ -17,6 +17,7 @@ from api.readiness import ask, why_not_ready
 from api.services import Given, Services
 from gridwarden.access import Action, scopes
 from gridwarden.areas import within
+from gridwarden.broker.mark import losses
 from gridwarden.clock import rfc3339
 from gridwarden.errors import CoreUnavailable, Unavailable
 from gridwarden.records.lines import By
@@ -51,6 +52,7 @@ async def ledger_of(services: Services) -> dict[str, Any]:
         "core": core,
         "history": await _audited(services),
         "history_lag": await run_in_threadpool(history_lag, services),
+        "broker_losses": await run_in_threadpool(losses, services.config.data / "broker"),
     }
 
 

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import importlib.metadata
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,7 +29,7 @@ STOP_TIMEOUT_S = 15.0
 LOCK_TIMEOUT_S = 2.0
 """A child whose parent was killed is gone within milliseconds, and the lock with it."""
 _PR_SET_PDEATHSIG = 1
-_STORE_FAILED = b"Critical write error"
+_STORE_FAILED = re.compile(rb"Critical write error|stream metafile|stream checksum file", re.IGNORECASE)
 
 
 def find_server() -> Path:
@@ -136,14 +137,15 @@ def rotate(log: Path) -> int:
 def complaint(log: Path, position: int) -> tuple[str, int]:
     """What the child has said of a store that failed, from ``position`` of its log on; and how far the log was read.
 
-    Of a failed fsync it says so nowhere else: its own check finds nothing, and acknowledgements are no longer kept.
+    Of a failed fsync it says so nowhere else: its own check finds nothing, and acknowledgements are no longer kept. With
+    a stream whose description is damaged it goes on as if there had been none, and never accepts MQTT.
     """
     found = ""
     try:
         with log.open("rb") as lines:
             lines.seek(position)
             for line in lines:
-                if _STORE_FAILED in line:
+                if _STORE_FAILED.search(line):
                     found = line.decode(errors="replace").strip()
             return found, lines.tell()
     except OSError:

@@ -17,6 +17,9 @@ from gridwarden.broker.config_file import ACK_WAIT_S
 from gridwarden.broker.stream import STREAM, ask, connected
 from gridwarden.errors import BrokerUnavailable
 
+OURS = ("$MQTT.msgs.gridwarden.v1.*.up", "$MQTT.msgs.gridwarden.v1.*.alarm")
+"""What core subscribes to, as subjects of the stream."""
+
 
 async def enforce(port: int, user: str, password: str, window: int) -> int:
     """Give every subscription of the server on loopback ``port`` the ``ack_wait`` that is ours and ``window``; how many had others.
@@ -34,6 +37,27 @@ async def enforce(port: int, user: str, password: str, window: int) -> int:
         if others and (kept := others.keys() & (await _others(client, wanted)).keys()):
             raise BrokerUnavailable(f"the embedded broker does not keep the window of {len(kept)} subscriptions")
     return len(others)
+
+
+async def ours(port: int, user: str, password: str) -> dict[str, dict[str, Any]]:
+    """Name and configuration of core's subscriptions.
+
+    Raises:
+        BrokerUnavailable: the server cannot be asked.
+    """
+    async with connected(port, user, password) as client:
+        return {name: config async for name, config in _all(client) if config.get("filter_subject") in OURS}
+
+
+async def make_again(port: int, user: str, password: str, name: str, config: dict[str, Any]) -> None:
+    """A subscription as it was, to which all is sent that waits: what it had acknowledged is gone from the stream.
+
+    Raises:
+        BrokerUnavailable: the server refuses.
+    """
+    body = {"stream_name": STREAM, "config": config | {"deliver_policy": "all"}}
+    async with connected(port, user, password) as client:
+        await ask(client, f"CONSUMER.DURABLE.CREATE.{STREAM}.{name}", json.dumps(body).encode())
 
 
 async def _others(client: Client, wanted: dict[str, int]) -> dict[str, dict[str, Any]]:

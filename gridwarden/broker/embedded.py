@@ -53,7 +53,7 @@ class EmbeddedBroker:
         self._credentials_version = 0
         self._process: Process | None = None
         self._lock_handle = -1
-        self._store = Store()
+        self._store = Store(self._directory)
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self.restarts = 0
@@ -140,6 +140,7 @@ class EmbeddedBroker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.running = False
         if self._process is not None:
+            await self._store.end(self._server())
             await child.stop(self._process)
         os.close(self._lock_handle)
 
