@@ -44,6 +44,7 @@ async def ledger_of(services: Services) -> dict[str, Any]:
         core = "up"
     except CoreUnavailable:
         status = await run_in_threadpool(services.reader.ledger)
+        status["lost"] = (await run_in_threadpool(services.reader.losses)).told()
         core = "down"
     accounted = sum(status[name] for name in ("stored", "duplicate", "dead_lettered", "quarantined", "in_flight"))
     return {

@@ -27,12 +27,13 @@ from gridwarden.broker.embedded import EmbeddedBroker
 from gridwarden.broker.probe import RUNNING_FILE
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
-from gridwarden.errors import ConfigError, GridwardenError, Unavailable
+from gridwarden.errors import ConfigError, Damaged, GridwardenError, Unavailable
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.migrate import refuse_later as refuse_later_office
 from gridwarden.office.registry import Office
 from gridwarden.part import FAILED, READY, Handover, owner, part, reveal
-from gridwarden.records import database
+from gridwarden.records import damage, database
+from gridwarden.records.writer import Writer
 from gridwarden.supervised import Supervised, keep_saying
 
 PARTS = ("core", "web")
@@ -147,11 +148,17 @@ def embedded_address(data: Path) -> tuple[str, int]:
 def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
     """Bring both databases to this program's schema; name and password of the first account if it was made now.
 
+    Before that both are looked at: what was lost is stated, what cannot be trusted is refused.
+
     Raises:
         ConfigError: a later program made one of them; neither was touched.
+        Damaged: a file is gone, emptied, or not what was written.
     """
     refuse_later_office(data / OFFICE)  # before the records are touched
+    damage.examine(data)
     database.migrate(data)
+    with contextlib.closing(Writer(data)) as writer:
+        writer.settle()
     with Office.open(data / OFFICE) as office:
         if not first_user:
             return None
@@ -349,4 +356,4 @@ async def ended_by_signal() -> AsyncIterator[Callable[[], Awaitable[None]]]:
 
 def explain(error: GridwardenError) -> tuple[str, int]:
     """What to tell the person, and the exit code: 1 failed, 2 wrong use."""
-    return str(error), 1 if isinstance(error, (Unavailable, AlreadyRunning)) else 2
+    return str(error), 1 if isinstance(error, (Unavailable, AlreadyRunning, Damaged)) else 2

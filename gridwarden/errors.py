@@ -2,6 +2,7 @@
 
 GridwardenError
 ├── ConfigError         a person must act: configuration, rule file, mapping, registry file (exit 2)
+├── Damaged             a file of ours is not what was written: a person must restore it
 ├── DecodeError         this payload can never be read: set it aside, go on
 ├── Refused             a command that may not be carried out as things stand; ``code`` says why
 │   ├── NotFound
@@ -10,6 +11,7 @@ GridwardenError
     ├── BrokerUnavailable
     ├── CoreUnavailable
     └── RecordsUnavailable
+        └── RecordsCorrupt
 """
 
 from __future__ import annotations
@@ -48,6 +50,16 @@ def _shown(text: str, limit: int) -> str:
     """``text`` in a length that can be read, and without half a character, which no terminal or file takes."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+class Damaged(GridwardenError):
+    """A file of the data directory is gone or not what was written: which, what is wrong, what to do. Nothing was changed."""
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        self.path = path
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{path}: {reason}. {remedy}")
 
 
 class DecodeError(GridwardenError):
@@ -93,3 +105,7 @@ class CoreUnavailable(Unavailable):
 
 class RecordsUnavailable(Unavailable):
     """The records database cannot commit (disk full, I/O error)."""
+
+
+class RecordsCorrupt(RecordsUnavailable):
+    """The records database is damaged: trying again will not help, restoring it will."""

@@ -258,6 +258,7 @@ class Operation(StrEnum):
     QUARANTINE_RETRIED = "quarantine.retried"
     REGISTRY_CHANGED = "registry.changed"
     RULES_LOADED = "rules.loaded"
+    DATA_LOST = "data.lost"
 
 
 @dataclass(frozen=True, slots=True)

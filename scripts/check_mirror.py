@@ -28,6 +28,9 @@ TESTED_WITH = {
     ],
     "tests/gridwarden/test_broker_store.py": ["gridwarden/broker/consumers.py"],
     "tests/gridwarden/cli/test_backtest.py": ["gridwarden/cli/backtest_work.py"],
+    "tests/gridwarden/records/test_damage.py": [
+        f"gridwarden/records/{name}.py" for name in ("log", "marker", "standing")
+    ],
     "tests/gridwarden/cli/test_rulebook.py": ["api/explanation.py"],
     "tests/gridwarden/cli/test_main.py": [
         "gridwarden/cli/play.py",

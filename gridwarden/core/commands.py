@@ -174,11 +174,24 @@ def close(desk: Desk, params: Params) -> tuple[Transaction, Params]:
     return transaction, {"event": rows.event_row(event)}
 
 
+def data_lost(desk: Desk, params: Params) -> tuple[Transaction, Params]:
+    """State what web has found lost: a damaged block, or readings of the history."""
+    transaction = Transaction(desk.judge.clock.now_ms())
+    readings = int(params["readings"])
+    if params["what"] == "block":
+        desk.judge.losses.block(int(params["offset"]), readings, str(params["reason"]), transaction)
+    else:
+        detail = {name: params[name] for name in ("from_offset", "through_offset")}
+        desk.judge.losses.history(detail, readings, transaction)
+    return transaction, {}
+
+
 COMMANDS: dict[str, Callable[[Desk, Params], tuple[Transaction | None, Params]]] = {
     "acknowledge": acknowledge,
     "acknowledge_event": acknowledge_event,
     "confirm": confirm,
     "close": close,
+    "data_lost": data_lost,
     "quiet": quieting.quiet,
     "shelve": quieting.shelve,
     "approve_quieting": quieting.approve,

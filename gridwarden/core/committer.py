@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from gridwarden import failpoints
-from gridwarden.errors import RecordsUnavailable
+from gridwarden.errors import RecordsCorrupt, RecordsUnavailable
 from gridwarden.model import Change
 from gridwarden.platform import OURSELVES
 from gridwarden.records import rows
@@ -52,6 +52,7 @@ class Committer:
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._slow = False
+        self._corrupt = False
         self.failing = False
         """Whether the last commit failed."""
         self.messages_waiting = 0
@@ -164,6 +165,11 @@ class Committer:
         if not self.failing:
             self.failing = True
             _log.error("records cannot commit; nothing is acknowledged, alarms go out as provisional", error=str(error))
+        if isinstance(error, RecordsCorrupt) and not self._corrupt:
+            self._corrupt = True  # once: it is tried again all the same, for a page may have been read wrongly
+            _log.critical(
+                "records.db is damaged: stop, and restore a backup; see docs/guide/damage.md", error=str(error)
+            )
         self._announce_waiting()
         await asyncio.sleep(self._retry_s)
 

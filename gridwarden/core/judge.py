@@ -16,6 +16,7 @@ from gridwarden.cases.book import CaseBook
 from gridwarden.clock import Clock, ReplayClock
 from gridwarden.core.ledger import Gateways
 from gridwarden.core.letters import KnownLetters, forget_known
+from gridwarden.core.losses import LossBook
 from gridwarden.core.notices import Faults, faults_of
 from gridwarden.core.parents import Parents
 from gridwarden.core.quieter import Quieter
@@ -74,6 +75,7 @@ class Judge:
         self.parents = Parents(rules, self)
         self.past_ms = 300_000
         """What came and went at once, and is over for longer, is news to nobody; 0: everything is told."""
+        self.losses = LossBook()
         self.bounds = bounds
         self.known_letters: KnownLetters = lambda _keys: set()
         """Which of these keys of dead letters are kept already; asked only for what a broker delivers again."""

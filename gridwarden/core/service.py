@@ -22,6 +22,7 @@ from gridwarden.core.health import Health
 from gridwarden.core.judge import Judge
 from gridwarden.core.ledger import Totals
 from gridwarden.core.logbook import Logbook
+from gridwarden.core.losses import restore_windows, state_damage
 from gridwarden.core.measures import Measures
 from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
@@ -93,6 +94,8 @@ class Core:
         self._followed: dict[str, int] = dict.fromkeys(FOLLOWERS, 0)
         self._own = own_devices(config, (broker.name for broker in brokers))
         self._registry = Registry(0, self._own, len(self._own))
+        self._told = False
+        """Whether the followers have told where they stand: one that was reset needs blocks that it had before."""
         self._spool_bytes = 0
         self._spool_full = False
         self._snapshot_due_s = 0.0
@@ -140,12 +143,12 @@ class Core:
         self._offset = start.offset
         self._trimmed = start.trimmed
         self._totals = Totals(start.ledger)
-        self._followed |= start.followers
+        self._followed |= start.followers  # shown until they speak for themselves; nothing goes on the word of then
         self._spool_bytes = start.spool_bytes
         self._shelf.take(start.aside)
         windows = Windows()
         windows.use(self._rules)
-        observed = await self._committer.read(_restore_windows, windows, self._writer)
+        observed = await self._committer.read(restore_windows, windows, self._writer)
         ingest = self._config.ingest
         bounds = Bounds(
             ingest.max_payload_bytes, ingest.max_ahead_s * 1000,
@@ -168,7 +171,9 @@ class Core:
         await self._read_registry()
         self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
         loaded = Transaction(self._clock.now_ms())
-        if announce_start(self._rules, start.remembered, loaded):
+        self._judge.losses.restore(start.remembered)
+        await self._committer.read(state_damage, windows, self._writer, start.trimmed, self._judge.losses, loaded)
+        if announce_start(self._rules, start.remembered, loaded) or loaded.changes:
             self._submit(loaded)
         _log.info(
             "core starts", offset=start.offset, active_alarms=len(start.alarms), open_events=cases.open_count,
@@ -277,7 +282,8 @@ class Core:
         """With ``transaction``: the snapshot of one shard, and an end to blocks that nobody needs any more."""
         transaction.snapshot = self._judge.windows.snapshot()
         transaction.followers = dict(self._followed)
-        transaction.trim_through = min(*self._judge.windows.offsets, *self._followed.values())
+        if self._told:
+            transaction.trim_through = min(*self._judge.windows.offsets, *self._followed.values())
         now_ms = self._clock.now_ms()
         transaction.keeps_house = self._shelf.is_due(now_ms)
         scarce = self._spool_bytes >= self._config.spool.quota_bytes * SCARCE
@@ -342,6 +348,7 @@ class Core:
             if name in FOLLOWERS and type(offset) is int:
                 # Its word counts, also when it goes back: a rebuilt follower needs its blocks again.
                 self._followed[name] = min(max(0, offset), self._offset)
+                self._told = True
 
     async def _answer(self, command_id: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
         if name == "copy":
@@ -397,6 +404,7 @@ class Core:
             "spool": {"bytes": self._spool_bytes, "quota_bytes": self._config.spool.quota_bytes, "full": self._spool_full},
             "aside": self._shelf.status(),
             "records": "failing" if self._committer.failing else "ok",
+            "lost": self._judge.losses.told(),
             "clock_at_ms": self._clock.now_ms(),
             "evaluations": self._judge.engine.evaluations,
             "unverified_suppressed": self._judge.engine.unverified_suppressed,
@@ -416,12 +424,6 @@ def _provisional_frames(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"provisional": changes[first : first + PROVISIONAL_STEP]} for first in range(0, len(changes), PROVISIONAL_STEP)
     ]
-
-
-def _restore_windows(windows: Windows, writer: Writer) -> int:
-    for shard, offset, body in writer.shards():
-        windows.load(shard, offset, body)
-    return windows.replay(writer.blocks_after(min(windows.offsets)))
 
 
 def office_file(data: Path) -> Path:

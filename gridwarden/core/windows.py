@@ -6,7 +6,7 @@ import struct
 import zlib
 from base64 import b85decode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import compress, crc32, decompress
 
@@ -31,23 +31,34 @@ def shard_of(scope: str) -> int:
     return crc32(scope.encode()) % SHARDS
 
 
-_FORMAT = b"GWS2"
-"""Begins a shard: then the length of the compressed table of windows, the table, and their dedup keys as they are.
+_FORMAT = b"GWS3"
+"""Begins a shard: then a checksum of the rest, the length of the compressed table of windows, the table, and their dedup
+keys as they are.
 
 Keys are most of it and cannot be made smaller; the first format had them as text in the table, compressed with it, which
-took six times as long.
+took six times as long. The second one had no checksum.
 """
+_SECOND_FORMAT = b"GWS2"
+_CHECKSUM = struct.Struct("<I")
 _LENGTH = struct.Struct("<I")
 
 
 def _unpacked(body: bytes) -> Iterator[tuple[str, list[Any], bytes]]:
     """Scope, dump and keys of each window of a shard; also of one that an older version has stored."""
-    if not body.startswith(_FORMAT):
+    if body.startswith(_FORMAT):
+        begin = len(_FORMAT) + _CHECKSUM.size
+        if crc32(memoryview(body)[begin:]) != _CHECKSUM.unpack_from(body, len(_FORMAT))[0]:
+            msg = "checksum does not match"
+            raise ValueError(msg)
+    elif body.startswith(_SECOND_FORMAT):
+        begin = len(_SECOND_FORMAT)
+    else:
         for scope, dumped in from_json(decompress(body)).items():
             yield scope, dumped, bytes(RecentKeys.of_first_format(b85decode(dumped[4])))
         return
-    begin = len(_FORMAT) + _LENGTH.size
-    end = begin + _LENGTH.unpack_from(body, len(_FORMAT))[0]
+    length = _LENGTH.unpack_from(body, begin)[0]
+    begin += _LENGTH.size
+    end = begin + length
     for scope, dumped in from_json(decompress(body[begin:end])).items():
         begin, end = end, end + dumped[4]
         yield scope, dumped, body[begin:end]
@@ -66,6 +77,10 @@ class Windows:
         self.settling = Settling()
         self.offsets = [0] * SHARDS
         """Offset each shard's stored snapshot is true at; 0: none stored."""
+        self.broken: dict[int, str] = {}
+        """Stored snapshots that could not be read, with the reason: their devices are known from the blocks alone."""
+        self.damaged: dict[int, str] = {}
+        """Offsets of blocks that could not be read, with the reason: what was in them was not observed."""
 
     def use(self, rules: RuleSet) -> None:
         """Keep from now on what ``rules`` ask for."""
@@ -133,7 +148,8 @@ class Windows:
         windows = [(scope, self._windows[scope]) for scope in self._members[shard]]
         table = compress(to_json({scope: window.dump() for scope, window in windows}), 1)
         keys = (bytes(window.keys) for _, window in windows)
-        return Snapshot(shard, b"".join((_FORMAT, _LENGTH.pack(len(table)), table, *keys)))
+        rest = b"".join((_LENGTH.pack(len(table)), table, *keys))
+        return Snapshot(shard, b"".join((_FORMAT, _CHECKSUM.pack(crc32(rest)), rest)))
 
     def load(self, shard: int, offset: int, body: bytes) -> None:
         """Take in a stored snapshot, whole or not at all. The next one to be made is of the shard whose own is oldest.
@@ -153,11 +169,11 @@ class Windows:
     def replay(self, blocks: Iterable[tuple[int, bytes]]) -> int:
         """Observe the blocks that came after the snapshots; returns the readings observed.
 
-        A block that a shard has already passed is not observed by its devices again.
+        A block that a shard has already passed is not observed by its devices again; a damaged one is left out.
         """
         observed = 0
         for offset, body in blocks:
-            for reading in block.decode(body) if body else ():
+            for reading in self._decoded(offset, body):
                 if offset > self.offsets[shard_of(reading.scope)]:
                     window = self.get(reading)
                     self.observe(window, reading)
@@ -165,3 +181,10 @@ class Windows:
                         deque(self.settling.take(window.settled, reading), maxlen=0)  # they have been judged
                     observed += 1
         return observed
+
+    def _decoded(self, offset: int, body: bytes) -> Sequence[Reading]:
+        try:
+            return block.decode(body) if body else ()
+        except block.CorruptBlock as reason:
+            self.damaged[offset] = str(reason)
+            return ()

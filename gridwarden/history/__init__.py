@@ -5,15 +5,18 @@ The protocol and its values. Implementations: ``duckdb`` (embedded), ``influxdb`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from gridwarden.errors import ConfigError, GridwardenError, Unavailable
 from gridwarden.history.audit import Account
 from gridwarden.model import Reading, Value
+
+NO_ANCESTORS: Mapping[str, int] = MappingProxyType({})
 
 
 class HistoryMismatch(ConfigError):
@@ -89,6 +92,11 @@ class Frozen:
     """What is not in the copy, and who copies it."""
 
 
+def may_follow(stored: str, offset: int, epoch: str, ancestors: Mapping[str, int]) -> bool:
+    """Whether a history that has followed ``stored`` up to ``offset`` may follow ``epoch``, which has these ancestors."""
+    return stored in {"", epoch} or offset <= ancestors.get(stored, -1)
+
+
 class History(Protocol):
     """Every reading ever followed, by device and time.
 
@@ -108,8 +116,16 @@ class History(Protocol):
         """Identity of the records this history follows; ``""`` when new."""
         ...
 
-    def begin(self, epoch: str) -> None:
-        """Adopt ``epoch`` when new; raises :class:`HistoryMismatch` where another one is stored."""
+    def begin(self, epoch: str, ancestors: Mapping[str, int] = NO_ANCESTORS) -> None:
+        """Adopt ``epoch`` when new, or when the stored one is an ancestor of it.
+
+        Args:
+            epoch: identity of the records.
+            ancestors: identities they had before, each with the last offset up to which it still holds.
+
+        Raises:
+            HistoryMismatch: it follows other records, or has followed an ancestor further than that.
+        """
         ...
 
     def append(self, readings: Sequence[Reading], offset: int, complete_until_ms: int) -> None:

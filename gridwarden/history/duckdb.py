@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from gridwarden.history import (
+    NO_ANCESTORS,
     Buckets,
     Frozen,
     HistoryMismatch,
@@ -25,6 +26,7 @@ from gridwarden.history import (
     SealReport,
     Series,
     counting,
+    may_follow,
     sealing,
     snapshots,
 )
@@ -99,11 +101,11 @@ class DuckDBHistory:
         """See :class:`gridwarden.history.History`."""
         return int(self._state("complete_until_ms"))
 
-    def begin(self, epoch: str) -> None:
+    def begin(self, epoch: str, ancestors: Mapping[str, int] = NO_ANCESTORS) -> None:
         """See :class:`gridwarden.history.History`."""
         with self._transaction() as connection:
-            stored = str(one(connection, "SELECT epoch FROM state")[0])
-            if stored not in {"", epoch}:
+            stored, followed = one(connection, "SELECT epoch, followed_offset FROM state")
+            if not may_follow(stored, followed, epoch, ancestors):
                 msg = f"it follows the records {stored!r}, not {epoch!r}: restore the matching one, or move it away"
                 raise HistoryMismatch(msg, path=self._path.parent)
             connection.execute("UPDATE state SET epoch = $epoch", {"epoch": epoch})

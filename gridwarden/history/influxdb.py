@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,17 @@ from typing import Any
 import structlog
 
 from gridwarden.errors import Refused
-from gridwarden.history import Buckets, Frozen, HistoryMismatch, Latest, SealReport, Series, flux
+from gridwarden.history import (
+    NO_ANCESTORS,
+    Buckets,
+    Frozen,
+    HistoryMismatch,
+    Latest,
+    SealReport,
+    Series,
+    flux,
+    may_follow,
+)
 from gridwarden.history.audit import Account
 from gridwarden.history.books import Books
 from gridwarden.history.influx_client import Connection
@@ -93,11 +103,11 @@ class InfluxHistory:
         """See :class:`gridwarden.history.History`."""
         return self._books.page.complete_until_ms
 
-    def begin(self, epoch: str) -> None:
+    def begin(self, epoch: str, ancestors: Mapping[str, int] = NO_ANCESTORS) -> None:
         """See :class:`gridwarden.history.History`."""
         with self._writing:
             stored = self._books.page.epoch
-            if stored not in {"", epoch}:
+            if not may_follow(stored, self._books.page.offset, epoch, ancestors):
                 msg = f"it follows the records {stored!r}, not {epoch!r}: name a new bucket, and move the books away"
                 raise HistoryMismatch(msg, path=self._directory)
             self._books.turn(epoch=epoch)

@@ -143,17 +143,31 @@ def sweep(connection: duckdb.DuckDBPyConnection, root: Path) -> list[str]:
     """Remove what no manifest row lists (left by a crash between two steps); call before anybody reads.
 
     Raises:
-        HistoryDamaged: a listed file is not there. Nothing is removed then.
+        HistoryDamaged: a listed file is not there, or the history is new and files are. Nothing is removed then.
     """
-    listed = {file for (file,) in connection.execute("SELECT file FROM sealed").fetchall()}
+    listed = dict(connection.execute("SELECT file, n FROM sealed").fetchall())
     there = {str(path.relative_to(root)) for path in root.glob("*/*") if path.suffix in {".parquet", ".tmp"}}
-    if missing := sorted(listed - there):
-        msg = f"{len(missing)} sealed files are missing below {root}, the first is {missing[0]}"
+    if missing := sorted(listed.keys() - there):
+        rows = sum(listed[file] for file in missing)
+        msg = f"{len(missing)} sealed files with {rows} readings are missing below {root}, the first is {missing[0]}"
         raise HistoryDamaged(msg)
-    orphans = sorted(there - listed)
+    orphans = sorted(there - listed.keys())
+    sealed = [str(root / file) for file in orphans if file.endswith(".parquet")]
+    if sealed and not listed and one(connection, "SELECT followed_offset FROM state") == (0,):
+        rows = _rows_of(connection, sealed)
+        msg = (f"history.duckdb is new, and {len(sealed)} sealed files with {rows} readings lie below {root}: restore the"
+               " one that belongs to them, or move the directory of the history away to begin anew")  # fmt: skip
+        raise HistoryDamaged(msg)
     for file in orphans:
         (root / file).unlink()
     return orphans
+
+
+def _rows_of(connection: duckdb.DuckDBPyConnection, files: list[str]) -> str:
+    try:
+        return str(one(connection, "SELECT count(*) FROM read_parquet($files)", {"files": files})[0])
+    except duckdb.Error:
+        return "an unknown number of"
 
 
 class Retired:

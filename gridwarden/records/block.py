@@ -32,6 +32,18 @@ class StoredBlock:
     committed_at_ms: int
     body: bytes
     """``b""``: a transaction without readings."""
+    reading_count: int = 0
+    """How many it holds, told beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Blocks that are not there any more, for one who has not followed them."""
+
+    from_offset: int
+    through_offset: int
+    readings_through: int
+    """Readings ever stored in blocks up to there, less those that were stated as lost: what a follower should have."""
 
 
 class CorruptBlock(GridwardenError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
 from sqlalchemy.pool import QueuePool
 
 from gridwarden.errors import ConfigError
@@ -18,6 +19,8 @@ _CHECKPOINT_PAGES = 1_000
 """4 MB: about twenty commits of a full block; a checkpoint then costs milliseconds, not a stall."""
 _WAL_KEPT_BYTES = 64 * 2**20
 """What a long reader made the write-ahead log grow to is given back beyond this."""
+_ANCESTORS = "epoch.ancestors"
+_ANCESTORS_KEPT = 50
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _HEAD = "0009"
 
@@ -110,6 +113,28 @@ def _revision(path: Path) -> str | None:
     finally:
         connection.close()
     return row[0] if row else None
+
+
+def renew_epoch(connection: Connection, through: int) -> str:
+    """Give the records a new identity, which is returned: what follows differs from what others may have seen.
+
+    Who has followed them under an identity from before, and not beyond the offset ``through``, may go on; nobody else.
+    """
+    old = epoch(connection)
+    known = {name: min(reach, through) for name, reach in ancestors(connection).items()}
+    kept = dict([*known.items(), (old, through)][-_ANCESTORS_KEPT:])
+    new = secrets.token_hex(8)
+    for name, value in (("epoch", new), (_ANCESTORS, json.dumps(kept))):
+        connection.execute(delete(schema.meta).where(schema.meta.c.name == name))
+        connection.execute(insert(schema.meta).values(name=name, value=value))
+    return new
+
+
+def ancestors(connection: Connection) -> dict[str, int]:
+    """The identities that these records had before, and up to which offset each of them still holds."""
+    text = connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == _ANCESTORS)).scalar()
+    found: dict[str, int] = json.loads(text or "{}")
+    return found
 
 
 def epoch(connection: Connection) -> str:

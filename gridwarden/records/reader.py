@@ -20,9 +20,11 @@ from gridwarden.platform import OURSELVES
 from gridwarden.quieting import Quieting
 from gridwarden.records import lines, retention, rows, schema
 from gridwarden.records.aside_reader import AsideReader
-from gridwarden.records.block import StoredBlock
-from gridwarden.records.database import connect, epoch
+from gridwarden.records.block import Gone, StoredBlock
+from gridwarden.records.damage import Losses
+from gridwarden.records.database import ancestors, connect, epoch
 from gridwarden.records.lines import By
+from gridwarden.records.standing import losses_of
 from gridwarden.records.transaction import LEDGER_COLUMNS, RuleText, Tally
 
 PAGE_LIMIT = 1_000
@@ -71,6 +73,29 @@ class Reader:
         with self._read() as connection:
             return epoch(connection)
 
+    def ancestors(self) -> dict[str, int]:
+        """The identities before, and up to which offset each of them still holds."""
+        with self._read() as connection:
+            return ancestors(connection)
+
+    def gone(self, after: int) -> Gone | None:
+        """What a follower that stands at ``after`` cannot read here any more; ``None``: every block since is there."""
+        ledger, table = schema.ledger.c, schema.intake_block
+        with self._read() as connection:
+            trimmed = connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == "trimmed")).scalar()
+            through = int(trimmed or 0)
+            if through <= after:
+                return None
+            losses = losses_of(connection)
+            counted = func.coalesce(func.sum(table.c.reading_count), 0)
+            behind = select(counted).where(table.c.offset > through)
+            damaged = behind.where(table.c.offset.in_(losses.blocks))
+            counted_in_all = select(func.coalesce(func.sum(ledger.stored + ledger.quarantined), 0))
+            queries = (counted_in_all, behind, damaged)
+            total, there, unreadable = (int(connection.execute(one).scalar_one()) for one in queries)
+        lost = losses.block_readings - unreadable + losses.history_readings
+        return Gone(after + 1, through, total - there - lost)
+
     def head(self) -> int:
         """The newest offset."""
         with self._read() as connection:
@@ -84,7 +109,7 @@ class Reader:
         size = 0
         with self._read() as connection, connection.execution_options(yield_per=20).execute(query) as result:
             for row in result:
-                found.append(StoredBlock(row.offset, row.committed_at_ms, row.body))
+                found.append(StoredBlock(row.offset, row.committed_at_ms, row.body, row.reading_count))
                 size += len(row.body)
                 if size >= limit_bytes:
                     break
@@ -342,6 +367,11 @@ class Reader:
                 "newest_dead_letters": lines.dead_letters_of(connection, name, limit),
                 "newest_quarantined": lines.quarantine_of(connection, name, limit),
             }
+
+    def losses(self) -> Losses:
+        """What was ever stated as lost."""
+        with self._read() as connection:
+            return losses_of(connection)
 
     def _one(self, table: Table, column: str, value: str | int, code: str) -> Any:
         with self._read() as connection:

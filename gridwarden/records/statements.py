@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import Dialect, Table, bindparam, delete, func, select
+from sqlalchemy import Dialect, Table, bindparam, delete, func, select, text
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -47,7 +47,8 @@ def _count_unregistered() -> Insert:
 
 
 COUNT_UNREGISTERED = _count_unregistered()
-LAST_SEQ = select(func.coalesce(func.max(schema.journal.c.seq), 0))
+LAST_SEQ = text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)")
+"""The newest number that was given, also where its entry is gone."""
 FORGET_ALARM = delete(schema.alarm).where(schema.alarm.c.alarm_id == bindparam("id"))
 KEEP_ANSWER = upsert(schema.command).on_conflict_do_nothing()
 """The first answer is the answer."""

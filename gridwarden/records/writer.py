@@ -16,12 +16,15 @@ from typing import Any, cast
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
-from gridwarden.errors import RecordsUnavailable
+from gridwarden.clock import SystemClock
+from gridwarden.errors import Damaged, RecordsCorrupt, RecordsUnavailable
 from gridwarden.model import Alarm, AlarmState, DeadLetter, EventState, GridEvent, Reading
 from gridwarden.quieting import Quieting
-from gridwarden.records import aside, block, retention, rows, schema, statements
+from gridwarden.records import aside, block, retention, rows, schema, standing, statements
 from gridwarden.records.aside import Aside, Fill, Limits
+from gridwarden.records.damage import RESTORE, Loss, is_there
 from gridwarden.records.database import connect, epoch
+from gridwarden.records.marker import Marker
 from gridwarden.records.transaction import LINE_COLUMNS, Key, Tally, Transaction
 
 COMMANDS_KEPT_MS = 7 * 86_400_000
@@ -86,10 +89,12 @@ class Writer:
         self._offset = 0
         self._limits = limits
         self._aside = Aside(limits)
+        self._marker = Marker(data)
 
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+        self._marker.close()
 
     @property
     def offset(self) -> int:
@@ -104,8 +109,40 @@ class Writer:
         finally:
             pooled.close()  # back to the pool, which holds this one alone: one thread works here, one thing at a time
 
+    def settle(self) -> Loss | None:
+        """Hold the records against what was last committed, and state what is gone; see :mod:`.damage`.
+
+        After a loss the records have a new identity, and go on above the numbers that were given already.
+
+        Raises:
+            Damaged: the records cannot be trusted.
+            RecordsUnavailable: they cannot be read or written.
+        """
+        is_there(self._marker.records)
+        with self._read() as connection:
+            held, losses = standing.read(connection)
+        loss = self._marker.compare(held)
+        if loss is not None:
+            self._commit(standing.statement(loss, losses, SystemClock().now_ms()), loss)
+            with self._read() as connection:
+                held, _ = standing.read(connection)
+        self._marker.begin(held)
+        return loss
+
     def start(self) -> Start:
-        """Read where things stand. To be called once, before the first commit."""
+        """Settle, and read where things stand. To be called once, before the first commit.
+
+        Raises:
+            Damaged: the records cannot be trusted, or not be read as what was written.
+            RecordsUnavailable: they cannot be read or written now.
+        """
+        self.settle()
+        try:
+            return self._start()
+        except (ValueError, TypeError, KeyError) as error:
+            raise Damaged(self._marker.records, f"what it holds cannot be read: {error}", RESTORE) from error
+
+    def _start(self) -> Start:
         with self._read() as connection:
             self._aside.load(connection)
             self._offset = connection.execute(select(func.max(schema.intake_block.c.offset))).scalar() or 0
@@ -156,6 +193,12 @@ class Writer:
                 return
             yield from ((row.offset, row.body) for row in found)
             offset = found[-1].offset
+
+    def reading_count(self, offset: int) -> int:
+        """How many readings lie in the block at ``offset``, as told beside it."""
+        query = select(schema.intake_block.c.reading_count).where(schema.intake_block.c.offset == offset)
+        with self._read() as connection:
+            return connection.execute(query).scalar() or 0
 
     def alarms_of(self, event_id: str) -> list[Alarm]:
         """The alarms that joined an event."""
@@ -215,28 +258,42 @@ class Writer:
             with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            raise RecordsUnavailable(str(error.orig)) from error
+            raise _unavailable(error) from error
 
     def commit(self, transaction: Transaction) -> Committed:
         """Make ``transaction`` durable, all of it or nothing.
 
         Raises:
             RecordsUnavailable: disk full, I/O error; the same transaction may be tried again.
+        RecordsCorrupt: the database is damaged; trying again will hardly help.
         """
-        offset = self._offset + 1
+        return self._commit(transaction)
+
+    def _commit(self, transaction: Transaction, after: Loss | None = None) -> Committed:
+        """``after``: go on above what was lost, under a new identity."""
+        offset = standing.next_offset(after) if after else self._offset + 1
         body = block.seal(transaction.rows) if transaction.rows else b""
         try:
             with self._engine.begin() as connection:
+                if after:
+                    standing.leave_behind(connection, after)
                 first_seq = _write(connection, transaction, offset, body)
                 news = self._aside.write(connection, transaction, offset)
                 if transaction.keeps_house:
                     retention.let_go(connection, transaction.at_ms - self._limits.journal_ms)
                 freed, trimmed = _trim(connection, transaction) if transaction.trim_through else (0, 0)
         except DBAPIError as error:
-            raise RecordsUnavailable(str(error.orig)) from error
+            raise _unavailable(error) from error
         self._offset = offset
         self._aside.settle(news)
+        self._marker.mark(offset, first_seq + len(transaction.changes) - 1, transaction.tallies.values())
         return Committed(offset, first_seq, len(body) - freed, trimmed, self._aside.fill)
+
+
+def _unavailable(error: DBAPIError) -> RecordsUnavailable:
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    kind = RecordsCorrupt if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else RecordsUnavailable
+    return kind(str(error.orig))
 
 
 def _write(connection: Connection, transaction: Transaction, offset: int, body: bytes) -> int:

@@ -24,7 +24,7 @@ from api.services import Services
 from api.states import States
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config
-from gridwarden.errors import ConfigError, GridwardenError
+from gridwarden.errors import ConfigError, GridwardenError, RecordsUnavailable
 from gridwarden.history import History
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.follower import follow
@@ -37,6 +37,7 @@ from gridwarden.web.absent import AbsentHistory
 from gridwarden.web.backups import Backups, Pin, by_core, by_ourselves
 from gridwarden.web.health import WebHealth
 from gridwarden.web.heartbeat import Heartbeat
+from gridwarden.web.witness import CoreWitness
 from rules.load import load as load_rules
 from rules.rule import RuleSet
 
@@ -50,6 +51,13 @@ Scope = MutableMapping[str, Any]
 _log = structlog.get_logger("web")
 
 
+class RecordsSetBack(GridwardenError):
+    """The records are no more those that web began with: what pages, hub and states remember is not true."""
+
+    def __str__(self) -> str:
+        return "the records have lost transactions and go on under a new identity; web begins anew"
+
+
 class Web:
     """Everything of the web process; ``run`` is its life."""
 
@@ -61,6 +69,7 @@ class Web:
         self._pin = Pin()
         self._news = asyncio.Event()
         self._rules_loaded = asyncio.Event()
+        self._link_up = asyncio.Event()
         self._services: Services
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
@@ -80,6 +89,7 @@ class Web:
                     tasks.create_task(services.hub.run(), name="web-hub")
                     tasks.create_task(services.states.run(), name="web-states")
                     tasks.create_task(self._keep_rules(services), name="web-rules")
+                    tasks.create_task(self._watch_epoch(services), name="web-epoch")
                     tasks.create_task(self._follow(services), name="web-history")
                     tasks.create_task(services.auditor.run(), name="web-audit")
                     if speaks(self._config):
@@ -104,6 +114,7 @@ class Web:
             services.hub.push_provisional(frame["provisional"])
         if frame.get("link") == "up":
             services.link.tell({"followed": {"history": self._pin.told}})
+            self._link_up.set()
 
     async def _keep_rules(self, services: Services) -> None:
         """Names and texts of the rules that core has loaded, read where core has read them."""
@@ -117,6 +128,19 @@ class Web:
             except ConfigError as error:  # changed once more meanwhile; core goes on with what it has, and so do we
                 _log.error("rules.not_read", reason=str(error))
 
+    async def _watch_epoch(self, services: Services) -> None:
+        """Core may come back with records that have lost something: all that was told from them begins anew then.
+
+        Raises:
+            RecordsSetBack: the identity of the records has changed. Web ends, and is started again.
+        """
+        while True:
+            await self._link_up.wait()
+            self._link_up.clear()
+            with contextlib.suppress(RecordsUnavailable):  # whoever needs them says so
+                if await asyncio.to_thread(services.reader.epoch) != services.epoch:
+                    raise RecordsSetBack
+
     async def _follow(self, services: Services) -> None:
         async def followed(offset: int) -> None:
             self._pin.followed = offset
@@ -128,7 +152,10 @@ class Web:
             return
         try:
             self._pin.followed = await asyncio.to_thread(history.offset)
-            await follow(services.reader, history, woken=self._news, clock=services.clock, on_followed=followed)
+            witness = CoreWitness(services.link, services.reader.epoch)
+            await follow(
+                services.reader, history, woken=self._news, clock=services.clock, on_followed=followed, witness=witness
+            )
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever it is: loud, and not the end of web. Whoever waits for an alarm must still get it.
             services.counts.history_ended = True

@@ -120,6 +120,26 @@ async def test_a_full_disk_alarms_provisionally_once_and_acknowledges_nothing(
     reader.close()
 
 
+async def test_a_damaged_database_is_told_once_with_what_to_do(rig: Rig, until: Until) -> None:
+    with rig.site.writer._engine.connect().execution_options(reads=True) as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("PRAGMA shrink_memory")  # what is in memory is not read again
+    path = rig.site.data / "records.db"
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"?" * (path.stat().st_size - 4096))
+    with capture_logs() as logs:
+        rig.hear(fire("N1"))
+        tries: list[Transaction] = []
+        commit = rig.site.writer.commit
+        rig.site.writer.commit = lambda one: (tries.append(one), commit(one))[1]
+        await until(lambda: len(tries) >= 3)
+    assert rig.devices == ["N1"]
+    assert rig.site.source.acknowledged == []
+    assert [entry["log_level"] for entry in logs] == ["error", "critical"]
+    assert "docs/guide/damage.md" in logs[1]["event"]
+
+
 @pytest.fixture
 async def slow(site: Any) -> AsyncIterator[tuple[Rig, Slow]]:
     writer = Slow(site.data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,9 +101,47 @@ def test_a_missing_sealed_file_is_told_before_anything_is_removed(tmp_path: Path
     history.close()
     (listed,) = tmp_path.glob("sealed/*/*")
     moved = listed.rename(listed.with_name("elsewhere.parquet"))
-    with pytest.raises(HistoryDamaged, match=listed.name):
+    with pytest.raises(HistoryDamaged, match=f"1 sealed files with 1 readings.*{listed.name}"):
         DuckDBHistory(tmp_path)
     assert moved.exists()
+
+
+def test_sealed_files_outlive_the_database_that_lists_them(tmp_path: Path) -> None:
+    history = DuckDBHistory(tmp_path)
+    history.begin("records-1")
+    history.append([reading(), reading(1)], 1, 0)
+    history.seal(START_MS + DAY_MS)
+    history.close()
+    (tmp_path / "history.duckdb").unlink()
+    for _ in range(2):  # also when a new one was made by the first try
+        with pytest.raises(HistoryDamaged, match="is new, and 1 sealed files with 2 readings lie below"):
+            DuckDBHistory(tmp_path)
+    assert len(list(tmp_path.glob("sealed/*/*"))) == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+def test_a_torn_log_takes_rows_and_offset_back_together(tmp_path: Path, share: float) -> None:
+    history = DuckDBHistory(tmp_path / "one")
+    history.begin("records-1")
+    for number in range(1, 21):
+        history.append([reading(number)], number, 0)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    history.close()
+    log = tmp_path / "two" / "history.duckdb.wal"
+    os.truncate(log, int(log.stat().st_size * share))
+    history = DuckDBHistory(tmp_path / "two")
+    assert 0 < history.count() == history.offset() < 20
+    history.close()
+
+
+def test_an_emptied_or_flipped_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    DuckDBHistory(tmp_path).close()
+    path = tmp_path / "history.duckdb"
+    for content in (b"", path.read_bytes()[:4200] + b"?" + path.read_bytes()[4201:]):
+        path.write_bytes(content)
+        with pytest.raises(HistoryUnavailable):
+            DuckDBHistory(tmp_path)
+        assert path.read_bytes() == content
 
 
 def test_a_later_generation_replaces_the_file_once_nobody_reads(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gridwarden.history.audit import audit
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.follower import StoredBlock, _until_it_works, backoff, follow
 from gridwarden.model import Reading
-from gridwarden.records.block import CorruptBlock, encode
+from gridwarden.records.block import Gone, encode
 
 START_MS = 1_800_000_000_000
 
@@ -36,6 +36,8 @@ class Records:
     def __init__(self, count: int = 0) -> None:
         self.stored: list[StoredBlock] = []
         self.name = "records-1"
+        self.descends: dict[str, int] = {}
+        self.gone_readings = 0
         self.failing = False
         self.asked = threading.Event()
         self.add(count)
@@ -49,17 +51,39 @@ class Records:
     def epoch(self) -> str:
         return self.name
 
+    def ancestors(self) -> dict[str, int]:
+        return self.descends
+
+    def gone(self, after: int) -> Gone | None:
+        trimmed = self.stored[0].offset - 1 if self.stored else 0
+        return Gone(after + 1, trimmed, self.gone_readings) if trimmed > after else None
+
     def head(self) -> int:
         if self.failing:
             raise RecordsUnavailable
-        return len(self.stored)
+        return self.stored[-1].offset if self.stored else 0
 
     def readings_through(self, offset: int) -> int:
-        return sum(bool(block.body) for block in self.stored[:offset])
+        return self.gone_readings + sum(bool(block.body) for block in self.stored if block.offset <= offset)
 
     def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
         self.asked.set()
-        return self.stored[after : after + 4]
+        return [block for block in self.stored if block.offset > after][:4]
+
+
+class Stated:
+    """A witness that keeps what it is told, with how far the history was then."""
+
+    def __init__(self, history: DuckDBHistory) -> None:
+        self.history = history
+        self.blocks: list[tuple[int, str, int]] = []
+        self.gone: list[tuple[Gone, int]] = []
+
+    async def block_damaged(self, block: StoredBlock, reason: str) -> None:
+        self.blocks.append((block.offset, reason, self.history.offset()))
+
+    async def readings_gone(self, gone: Gone, readings: int) -> None:
+        self.gone.append((gone, readings))
 
 
 class Flaky(DuckDBHistory):
@@ -87,6 +111,8 @@ def history(tmp_path: Path) -> Iterator[Flaky]:
 
 
 class Running:
+    stated: Stated
+
     def __init__(self) -> None:
         self.woken = asyncio.Event()
         self.followed: list[int] = []
@@ -113,12 +139,14 @@ async def following(
     records: Records, history: Flaky, waits: Callable[[], Iterator[float]] = at_once
 ) -> AsyncIterator[Running]:
     running = Running()
+    running.stated = Stated(history)
     clock = ReplayClock(START_MS + 1_000_000)
     task = asyncio.create_task(
         follow(
-            records, history, woken=running.woken, clock=clock, on_followed=running.on_followed, pause_s=0, waits=waits
+            records, history, woken=running.woken, clock=clock, on_followed=running.on_followed,
+            witness=running.stated, pause_s=0, waits=waits,
         )
-    )
+    )  # fmt: skip
     try:
         yield running
     finally:
@@ -165,7 +193,13 @@ async def test_while_behind_it_is_complete_up_to_the_last_block(history: Flaky) 
 
     task = asyncio.create_task(
         follow(
-            records, history, woken=running.woken, clock=ReplayClock(START_MS + 99), on_followed=on_followed, pause_s=0
+            records,
+            history,
+            woken=running.woken,
+            clock=ReplayClock(START_MS + 99),
+            on_followed=on_followed,
+            pause_s=0,
+            witness=Stated(history),
         )
     )
     await running.until(10)
@@ -216,17 +250,77 @@ async def fails(
     with pytest.raises(error, match=match) as caught:
         async with asyncio.timeout(20):
             await follow(
-                records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=on_followed, pause_s=0
-            )
+                records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=on_followed,
+                witness=Stated(history), pause_s=0,
+            )  # fmt: skip
     return caught
 
 
-async def test_a_damaged_block_stops_it_loudly_after_all_before_it(history: Flaky) -> None:
-    records = Records(3)
-    records.stored[1] = StoredBlock(2, START_MS, records.stored[1].body[:-1] + b"?")
-    caught = await fails(records, history, CorruptBlock, "checksum")
-    assert "offset 2" in caught.value.__notes__[0]
-    assert (history.offset(), times(history)) == (1, [1])
+async def test_a_damaged_block_is_stated_and_then_passed_over(history: Flaky) -> None:
+    records = Records(8)
+    body = records.stored[4].body[:-1] + b"?"
+    records.stored[4] = StoredBlock(5, START_MS, body, 1)
+    records.stored[0] = StoredBlock(1, START_MS, body, 1)
+    async with following(records, history) as running:
+        await running.until(8)
+    wanted = [offset for offset in carrying(8) if offset not in {1, 5}]
+    assert [offset for offset, _, _ in running.stated.blocks] == [1, 5]
+    assert all(reason == "checksum does not match" for _, reason, _ in running.stated.blocks)
+    assert [followed for _, _, followed in running.stated.blocks] == [0, 4]  # before it is passed over, not after
+    assert times(history) == wanted
+
+
+async def test_a_damaged_block_at_the_end_is_stated_once(history: Flaky) -> None:
+    records = Records(2)
+    records.stored[1] = StoredBlock(2, START_MS, b"GWB", 1)
+    async with following(records, history) as running:
+        await running.until(2)
+        records.add(2)
+        running.woken.set()
+        await running.until(4)
+    assert len(running.stated.blocks) == 1
+    assert times(history) == [1, 4]
+
+
+async def test_blocks_that_went_before_they_were_followed_are_stated_with_their_readings(history: Flaky) -> None:
+    records = Records(9)
+    records.gone_readings = len(carrying(6))
+    del records.stored[:6]
+    async with following(records, history) as running:
+        await running.until(9)
+    assert running.stated.gone == [(Gone(1, 6, 4), 4)]
+    assert times(history) == [7, 8]
+
+
+async def test_what_the_history_has_of_them_is_not_lost(history: Flaky) -> None:
+    history.begin("records-1")
+    history.append([reading(1), reading(2)], 2, 0)
+    records = Records(9)
+    records.gone_readings = len(carrying(6))
+    del records.stored[:6]
+    async with following(records, history) as running:
+        await running.until(9)
+    assert running.stated.gone == [(Gone(3, 6, 4), 2)]
+
+
+async def test_it_goes_on_with_records_that_descend_from_those_it_followed(history: Flaky) -> None:
+    """Transactions 5 to 8 were lost from the records and followed before: their rows stay, their numbers are not given again."""
+    history.begin("records-0")
+    history.append([reading(8)], 8, 0)
+    records = Records(10)
+    records.descends = {"records-0": 9}
+    del records.stored[4:9]
+    async with following(records, history) as running:
+        await running.until(10)
+    assert (history.epoch(), running.stated.gone, times(history)) == ("records-1", [], [8, 10])
+
+
+async def test_an_ancestor_that_was_followed_further_is_refused(history: Flaky) -> None:
+    history.begin("records-0")
+    history.append([], 10, 0)
+    records = Records(10)
+    records.descends = {"records-0": 9}
+    await fails(records, history, HistoryMismatch, "records-0")
 
 
 async def test_other_records_are_refused(history: Flaky) -> None:
@@ -253,7 +347,14 @@ async def test_a_cancellation_waits_for_the_append_that_runs(history: Flaky, mon
     monkeypatch.setattr(follower.failpoints, "reach", reach)
     running = Running()
     task = asyncio.create_task(
-        follow(Records(1), history, woken=running.woken, clock=ReplayClock(), on_followed=running.on_followed)
+        follow(
+            Records(1),
+            history,
+            woken=running.woken,
+            clock=ReplayClock(),
+            on_followed=running.on_followed,
+            witness=Stated(history),
+        )
     )
     await asyncio.to_thread(inside.wait, 20)
     for _ in range(3):
