@@ -277,6 +277,8 @@ def _look_through(path: Path) -> None:
         if found != ["ok"]:
             raise Damaged(path, "; ".join(found), RESTORE)
         for table, column in _TEXTS:
+            if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+                continue  # of an older schema
             bad = f'SELECT count(*) FROM "{table}" WHERE NOT json_valid("{column}")'  # noqa: S608 - NULL counts as valid
             (count,) = connection.execute(bad).fetchone()
             if count:
