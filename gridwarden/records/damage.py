@@ -25,7 +25,7 @@ CHECKED_BYTES = 256 * 2**20
 REMEMBERED = "lost"
 """Name under which the records remember what was lost so far, see :class:`Losses`."""
 GAPS_KEPT = 100
-RESTORE = "Look with `gridwarden verify`, restore a backup; see docs/guide/damage.md"
+RESTORE = "Restore a backup; see docs/guide/damage.md"
 _TEXTS = [
     ("alarm", "evidence"),
     ("alarm", "memory"),
