@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ from tests.faults.toll import toll
 from tests.faults.watcher import Watcher
 from tests.faults.workload import ROUNDS, Workload
 
+CELLS_PER_INSTANCE = 30
+"""Then a fresh one: all that was ever played on it is looked through for every cell."""
 PAUSE_S = 0.02
 """Between two rounds, so that they are several batches."""
 
@@ -153,6 +156,7 @@ class Lane:
         self._folder = folder
         self._left = deque(cells.items())
         self._staging = staging
+        self._gone_wrong = False
         self.results: dict[Any, Future[Played]] = {cell: Future() for cell in cells}
 
     def play(self) -> None:
@@ -168,34 +172,48 @@ class Lane:
         left = len(self._left)
         try:
             asyncio.run(self._play(folder, played))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._blame(error, played, came_up=len(self._left) < left)
+        try:
             found, rows = evidence.records(folder / "data"), evidence.history(folder / "data")
             for cell, result in played.items():
                 result.records, result.history = found[result.workload.tag], rows[result.workload.tag]
                 if not cell.blocks_stay:
                     result.records.take_readings(result.workload, result.history)
                 self.results[cell].set_result(result)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            if len(self._left) == left:  # it did not even come up: the next cell has it, so that there is an end
-                self._fail(self._left.popleft()[0], error)
+        except BaseException as error:  # noqa: BLE001 - likewise
             for cell in played:
                 self._fail(cell, error)
+
+    def _blame(self, error: BaseException, played: dict[Any, Played], *, came_up: bool) -> None:
+        """Name who has what went wrong with the instance: the last one, unless a cell went wrong before.
+
+        If it did not even come up, the next cell has it, so that there is an end.
+        """
+        if not came_up:
+            self._fail(self._left.popleft()[0], error)
+        elif not self._gone_wrong:
+            self._fail(played.popitem()[0], error)
 
     def _fail(self, cell: Any, error: BaseException) -> None:
         if not self.results[cell].done():
             self.results[cell].set_exception(error)
 
     async def _play(self, folder: Path, played: dict[Any, Played]) -> None:
+        self._gone_wrong = False
         async with self._staging(folder) as stage:
             instance: Instance = stage.instance
-            await register(instance, [workload for _, workload in self._left])
+            some = min(CELLS_PER_INSTANCE, len(self._left))
+            await register(instance, [workload for _, workload in itertools.islice(self._left, some)])
             async with Watcher(instance.socket).watching() as watcher:
-                while self._left:
+                for _ in range(some):
                     cell, workload = self._left.popleft()
                     try:
                         played[cell] = await play_cell(stage, watcher, cell, workload)
-                    except Exception as error:  # noqa: BLE001 - likewise
+                    except Exception as error:  # noqa: BLE001 - as above
                         error.add_note(f"--- log of {instance.folder}\n{instance.last_words()}")
                         self._fail(cell, error)
+                        self._gone_wrong = True
                         break
             assert await instance.stop() == 0
         assert "Traceback" not in instance.log.read_text()

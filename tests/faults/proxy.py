@@ -124,7 +124,7 @@ class Proxy:
         """Let whatever still waits to strike strike no more."""
         for link in self._links:
             if not link.struck:
-                link.lots = {way: _Lot() for way in Way}
+                link.lots.update((way, _Lot()) for way in Way)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -139,7 +139,7 @@ class NetworkCell(Cell):
 Judge = Callable[[NetworkCell], None]
 SHORT = [(side, trouble) for trouble in TROUBLES for side in Side if side is Side.GATEWAYS or trouble.name != "deaf"]
 SHORT_CELLS = [NetworkCell(1, side, trouble) for side, trouble in SHORT]
-LONG_RUNS = 20
+LONG_RUNS = 15
 LONG_CELLS = [
     NetworkCell(run, side, trouble) for run in range(2, LONG_RUNS + 1) for trouble in TROUBLES for side in Side
 ]

@@ -39,7 +39,7 @@ class Kill(StrEnum):
 
 
 SHORT_RUNS = {Kill.ONE: 3, Kill.TWO: 2, Kill.SUPERVISOR: 1}
-LONG_RUNS = {Kill.ONE: 180, Kill.TWO: 90, Kill.SUPERVISOR: 60}
+LONG_RUNS = {Kill.ONE: 140, Kill.TWO: 70, Kill.SUPERVISOR: 40}
 
 
 @dataclass(frozen=True)
