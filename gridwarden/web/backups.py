@@ -7,11 +7,13 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from gridwarden.backup import lately
 from gridwarden.backup.taking import Source, take
+from gridwarden.clock import SystemClock
 from gridwarden.config import Config
 from gridwarden.errors import GridwardenError, Refused
 from gridwarden.history import History
@@ -66,6 +68,7 @@ class Backups:
         pinned: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:  # fmt: skip
         self._source = Source(config, config_path, history, copy_records, pinned)
+        self._data = config.data
         self._busy = threading.Lock()
 
     async def take(self, folder: Path) -> AsyncIterator[dict[str, Any]]:
@@ -92,7 +95,10 @@ class Backups:
         if not self._busy.acquire(blocking=False):
             raise Refused("backup_under_way")
         try:
-            return take(self._source, folder, tell)
+            made = take(self._source, folder, tell)
+            with suppress(OSError):  # it is made all the same
+                lately.note(self._data, SystemClock().now_ms())
+            return made
         finally:
             self._busy.release()
 

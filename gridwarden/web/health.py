@@ -10,6 +10,7 @@ from api.auditor import Findings
 from api.counts import Counts
 from api.platform import history_lag
 from api.services import Services
+from gridwarden.backup.lately import age_h
 from gridwarden.looking import Look
 from gridwarden.resident import resident_mb
 
@@ -63,6 +64,7 @@ class WebHealth:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._clients_cut = 0
+        self._backup = Look(lambda: asyncio.to_thread(self._age_h), "web-health-backup")
         self._lag = Look(lambda: asyncio.to_thread(history_lag, services), "web-health-history")
 
     async def run(self) -> None:
@@ -70,8 +72,13 @@ class WebHealth:
         every_s = self._services.config.health.every_s
         while True:
             lag = await self._lag.within(min(every_s, MEASURING_S))
-            self._services.link.tell({"health": {"web": self._web(), "history": self._history(lag)}})
+            since_h = await self._backup.within(min(every_s, MEASURING_S))
+            backup: Values = {} if since_h is None else {"backup_age_h": since_h}
+            self._services.link.tell({"health": {"web": self._web() | backup, "history": self._history(lag)}})
             await asyncio.sleep(every_s)
+
+    def _age_h(self) -> float | None:
+        return age_h(self._services.config.data, self._services.clock.now_ms())
 
     def _web(self) -> Values:
         services = self._services

@@ -79,7 +79,7 @@ WELL: Case = {
     "gridwarden_heartbeat_failing": steady(0),
     'gridwarden_health{part="gridwarden:core",field="disk_free_share"}': steady(0.5),
     'gridwarden_health{part="gridwarden:core",field="telemetry_delay_s"}': steady(0.1),
-    'gridwarden_health{part="gridwarden:core",field="backup_age_h"}': steady(20),
+    'gridwarden_health{part="gridwarden:web",field="backup_age_h"}': steady(20),
     'gridwarden_health{part="gridwarden:broker:embedded",field="store_fill"}': steady(0.1),
     **histogram("gridwarden_alarm_delay_seconds"),
     **histogram("gridwarden_commit_seconds"),
@@ -118,7 +118,7 @@ CASES: dict[str, Case] = {
     "GridwardenRestarting": {'gridwarden_restarts_total{part="core"}': growing(1 / 300)},
     "GridwardenMemory": turned('gridwarden_resident_bytes{part="core"}', 7e9),
     "GridwardenHeartbeatFailing": turned("gridwarden_heartbeat_failing", 1),
-    "GridwardenBackupOld": turned(HEALTH.format("core", "backup_age_h"), 50),
+    "GridwardenBackupOld": turned(HEALTH.format("web", "backup_age_h"), 50),
 }  # fmt: skip
 BESIDES = {"GridwardenSpoolFull": {"GridwardenSpoolFilling"}}
 """What is true as well in a case."""

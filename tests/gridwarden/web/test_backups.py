@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from gridwarden.backup import lately
+from gridwarden.clock import SystemClock
 from gridwarden.config import load
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.link import LinkClient, LinkServer
@@ -53,6 +55,9 @@ async def test_steps_then_what_it_holds_or_what_was_wrong(data: Path, tmp_path: 
     steps = [step async for step in backups.take(tmp_path / "b")]
     assert {"what", "share"} == set(steps[0])
     assert steps[-1]["backup"]["folder"] == str(tmp_path / "b")
+    age_h = lately.age_h(data, SystemClock().now_ms())
+    assert age_h is not None
+    assert age_h < 0.1
     assert await taken(backups, tmp_path / "b") == {"error": str(tmp_path / "b"), "code": "backup_exists"}
     told = await taken(backups, tmp_path / "nowhere" / "b")
     assert told["code"] == "unavailable"
