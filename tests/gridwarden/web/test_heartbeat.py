@@ -135,6 +135,18 @@ async def test_nobody_there_and_somebody_who_does_not_answer(until: Until) -> No
     assert logs[0]["reason"] == "ConnectError"
 
 
+async def test_it_goes_nowhere_else(until: Until) -> None:
+    async with Ear().listening() as elsewhere, Ear().listening() as ear:
+        ear.answer = (
+            f"HTTP/1.1 302 go\r\nlocation: http://127.0.0.1:{elsewhere.port}/\r\ncontent-length: 0\r\n\r\n".encode()
+        )
+        beating = Beating(ear)
+        async with beating.running():
+            await until(lambda: len(ear.heard) >= 3)
+            assert beating.counts.heartbeat_failing is True
+        assert elsewhere.heard == []
+
+
 async def test_an_endless_answer_is_not_read(until: Until) -> None:
     async with Ear().listening() as ear:
         ear.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\nx"
