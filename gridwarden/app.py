@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from gridwarden.backup.restoring import refuse_half_restored
 from gridwarden.broker.backoff import backoff
 from gridwarden.broker.child import check_port
 from gridwarden.broker.embedded import EmbeddedBroker
@@ -154,6 +155,7 @@ def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
         ConfigError: a later program made one of them; neither was touched.
         Damaged: a file is gone, emptied, or not what was written.
     """
+    refuse_half_restored(data)
     refuse_later_office(data / OFFICE)  # before the records are touched
     damage.examine(data)
     database.migrate(data)

@@ -259,6 +259,7 @@ class Operation(StrEnum):
     REGISTRY_CHANGED = "registry.changed"
     RULES_LOADED = "rules.loaded"
     DATA_LOST = "data.lost"
+    RECORDS_RESTORED = "records.restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ TESTED_WITH = {
         f"gridwarden/broker/{name}.py" for name in ("child", "probe", "stream")
     ],
     "tests/gridwarden/test_broker_store.py": ["gridwarden/broker/consumers.py"],
+    "tests/gridwarden/backup/test_verifying.py": [
+        f"gridwarden/backup/{name}.py" for name in ("check_history", "check_records", "faults")
+    ],
     "tests/gridwarden/cli/test_backtest.py": ["gridwarden/cli/backtest_work.py"],
     "tests/gridwarden/records/test_damage.py": [
         f"gridwarden/records/{name}.py" for name in ("log", "marker", "standing")

@@ -50,7 +50,7 @@ class Manifest:
     epoch: str
     """Of the records; a restore renews it."""
     records: dict[str, Any]
-    """``offset`` and ``seq`` of the newest transaction and change in it, ``schema``."""
+    """``offset`` and ``seq`` of the newest transaction and change in it, ``through``: when that was committed; ``schema``."""
     office: dict[str, Any]
     """``schema``."""
     history: dict[str, Any] | None

@@ -145,6 +145,7 @@ def _stand(part: Path) -> dict[str, Any]:
         sqlite3.connect(f"{(part / database.FILE).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     ) as records:
         (offset,) = records.execute('SELECT coalesce(max("offset"), 0) FROM intake_block').fetchone()
+        (through_ms,) = records.execute("SELECT coalesce(max(committed_at_ms), 0) FROM intake_block").fetchone()
         (seq,) = records.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
         (epoch,) = records.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
         (schema,) = records.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -152,9 +153,13 @@ def _stand(part: Path) -> dict[str, Any]:
         (office_schema,) = office.execute("SELECT version_num FROM alembic_version").fetchone()
     return {
         "epoch": epoch,
-        "records": {"offset": offset, "seq": seq, "schema": schema},
+        "records": {"offset": offset, "seq": seq, "through": _iso(through_ms), "schema": schema},
         "office": {"schema": office_schema},
     }
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _size(source: Source) -> int:

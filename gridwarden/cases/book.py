@@ -5,9 +5,9 @@ Pure: facts and times in, changed events out. Nothing here knows a store or a cl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import reduce
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
@@ -18,6 +18,15 @@ from gridwarden.model import Alarm, Device, EventState, GridEvent, Severity
 LETTERS = {"fire": "F", "rescue": "R", "water": "W", "fault": "E", "tamper": "T", "usage": "U", "maintenance": "M",
            "outage": "O"}  # fmt: skip
 """First letter of a case number by category; others get X."""
+
+SKIPPED = 5_000
+"""Numbers of a day that are left out after a restore; with four digits there are 9,999."""
+
+
+def skipped(counters: Mapping[str, int], days: Iterable[date]) -> dict[str, int]:
+    """The counters of these days, moved on: numbers that were given and forgotten are not given to other cases."""
+    names = [f"case:{letter}{day:%Y%m%d}" for day in days for letter in (*LETTERS.values(), "X")]
+    return {name: counters.get(name, 0) + SKIPPED for name in names}
 
 
 @dataclass(frozen=True, slots=True)

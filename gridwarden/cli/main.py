@@ -100,6 +100,8 @@ review.rules.command("explain")(rulebook.explain)
 cli.add_typer(review.rules, name="rules", rich_help_panel=_SEE)
 cli.add_typer(silences.silences, name="silence", rich_help_panel=_SEE)
 cli.command("backup", rich_help_panel=_KEEP)(backups.backup)
+cli.command("restore", rich_help_panel=_KEEP)(backups.restore)
+cli.command("verify", rich_help_panel=_KEEP)(backups.verify)
 cli.command("bench", rich_help_panel=_SEE)(bench.bench)
 
 

@@ -32,6 +32,7 @@ PLAIN = {
     "matches_everything": "{}",
     "bad_window": "{}",
     "backup_exists": "{} exists; name a new folder",
+    "data_not_empty": "{} is not empty; name another directory, or --replace to move it aside",
     "backup_under_way": "another backup is under way; wait for it",
     "name_taken": "the name {} is taken",
     "invalid": "{}",

@@ -67,6 +67,7 @@ class Site:
         self.history = DuckDBHistory(self.data / "history")
         with_reader = Reader(self.data)
         self.history.begin(with_reader.epoch())
+        self.history.begin_account(0, NOW_MS)
         with_reader.close()
 
     def write(self, first: int, *, follow: bool = True, at_ms: int = NOW_MS) -> int:

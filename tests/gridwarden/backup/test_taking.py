@@ -34,7 +34,8 @@ def test_everything_is_in_it_and_readable_by_its_owner_alone(site: Site, tmp_pat
     modes = {path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*")) if path.is_dir()}
     assert modes == {0o700}
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o600}
-    assert found.records == {"offset": 4, "seq": 4, "schema": facts["records"]["schema"]}
+    schema = facts["records"]["schema"]
+    assert found.records == {"offset": 4, "seq": 4, "through": "2026-11-22T06:00:00.000+00:00", "schema": schema}
     assert found.history == {"kind": "duckdb", "epoch": found.epoch, "offset": 3, "rows": 30}
     for file in found.files:
         assert manifest.kept(folder, folder / file.path) == file
