@@ -152,11 +152,12 @@ def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
     Before that both are looked at: what was lost is stated, what cannot be trusted is refused.
 
     Raises:
-        ConfigError: a later program made one of them; neither was touched.
+        ConfigError: a later program made one of them; neither was touched. Or a restore was broken off.
         Damaged: a file is gone, emptied, or not what was written.
     """
     refuse_half_restored(data)
-    refuse_later_office(data / OFFICE)  # before the records are touched
+    database.refuse_later(data)  # before anything is touched, and before it is taken for damaged
+    refuse_later_office(data / OFFICE)
     damage.examine(data)
     database.migrate(data)
     with contextlib.closing(Writer(data)) as writer:

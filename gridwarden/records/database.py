@@ -108,7 +108,7 @@ def _revision(path: Path) -> str | None:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:  # what it is instead is told by whoever examines it
         return None
     finally:
         connection.close()
