@@ -15,6 +15,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON VENV
 STEP := scripts/step
 DONE := $(VENV)/.done
+# Apart from the other tools: what it needs brings plugins for every pytest beside it.
+FUZZ := .setup/fuzz
 NODE_MODULES := dashboards/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
 PYTEST := $(BIN)/pytest
@@ -86,6 +88,14 @@ faults: setup ## the fault tests in their long form, and the report on them (RES
 	$(BIN)/python -m tests.faults.report $(BOOK) > $(REPORT) || failed=$$?; \
 	exit $$failed
 
+$(FUZZ)/.done: requirements-fuzz.lock scripts/make_venv
+	@$(STEP) "Virtual environment for fuzzing" scripts/make_venv $(FUZZ)
+	@$(STEP) "Python packages for fuzzing" $(FUZZ)/bin/python -m pip --disable-pip-version-check install --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
+fuzz: setup $(FUZZ)/.done ## fuzz every input from outside (ARGS="--minutes 10 --guided 5 --described 20")
+	@PYTHONPATH=. $(FUZZ)/bin/python -m tests.fuzz.run $(or $(ARGS),--minutes 10 --guided 5 --described 20)
+
 bench: setup ## measure on this machine
 	@for program in tests/bench/*_bench.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS); done
 
@@ -131,5 +141,5 @@ clean: ## remove everything that was made here, your data directories excepted
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test faults bench check check-style check-types check-imports check-files check-rules \
+.PHONY: help setup demo test faults fuzz bench check check-style check-types check-imports check-files check-rules \
 	check-dashboards wheel lock clean

@@ -54,7 +54,7 @@ from rules.script_words import (
 from rules.timeline import EVENT, Entry
 from rules.written import parse_duration
 
-MOST_READINGS = 200_000
+MOST_READINGS = 50_000
 """Of all series of a file."""
 
 

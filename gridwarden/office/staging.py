@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Integer, MetaData, Table, func, or_, select, true
@@ -25,16 +26,22 @@ class Tally(NamedTuple):
     """The registry's version afterwards; ``None`` where nothing was written."""
 
 
+@cache
+def _table_of(target: Table) -> Table:
+    """One for all imports: SQLAlchemy keeps what it compiled for each table it has seen, some 6 kB an import."""
+    columns = (Column(column.name, column.type) for column in target.c)
+    return Table(
+        "import_stage", MetaData(), Column("number", Integer, primary_key=True), *columns, prefixes=["TEMPORARY"]
+    )
+
+
 class Stage:
     """The temporary table for rows of ``entity``; it lives as long as the connection."""
 
     def __init__(self, connection: Connection, entity: Entity) -> None:
         self._target = entity.table
         self._key = entity.key
-        columns = (Column(column.name, column.type) for column in entity.table.c)
-        self._table = Table(
-            "import_stage", MetaData(), Column("number", Integer, primary_key=True), *columns, prefixes=["TEMPORARY"]
-        )
+        self._table = _table_of(entity.table)
         self._defaults = {c.name: None if c.nullable else _DEFAULTS.get(c.name, "") for c in entity.table.c}
         self._rows = 0
         with connection.begin():

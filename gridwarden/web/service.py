@@ -37,6 +37,7 @@ from gridwarden.web.absent import AbsentHistory
 from gridwarden.web.backups import Backups, Pin, by_core, by_ourselves
 from gridwarden.web.health import WebHealth
 from gridwarden.web.heartbeat import Heartbeat
+from gridwarden.web.patience import PatientProtocol
 from gridwarden.web.witness import CoreWitness
 from rules.load import load as load_rules
 from rules.rule import RuleSet
@@ -282,7 +283,7 @@ def uvicorn_config(app: Any) -> uvicorn.Config:
     """Small frames, no compression of telemetry, a quick end. Frames too large for us are told so by us (4400)."""
     return uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False,
-        ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=4 * FRAME_LIMIT, ws_ping_interval=None,
+        http=PatientProtocol, ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=4 * FRAME_LIMIT, ws_ping_interval=None,
         timeout_graceful_shutdown=1, lifespan="off", backlog=512,
     )  # fmt: skip
 

@@ -27,9 +27,10 @@ AREAS = "code,name\n3301,A\n330106,B\n330107,C\n"
 class Described:
     """What one role came to."""
 
-    role: str
+    name: str
+    """The role."""
     inputs: int
-    failures: int
+    failed: bool
     said: str = ""
     """What schemathesis says, where it found something."""
 
@@ -50,7 +51,7 @@ async def _describe(examples: int, seed: int) -> list[Described]:
                 found.append(await asyncio.to_thread(_ask, instance, role, tokens.get(role), examples, seed))
                 assert (await instance.client.get("/readyz")).json() == {"status": "ready"}
         if "Traceback" in instance.log.read_text("utf-8"):
-            found.append(Described("log", 0, 1, instance.last_words()))
+            found.append(Described("log", 0, True, instance.last_words()))
         return found
 
 
@@ -123,7 +124,7 @@ def _ask(instance: Instance, role: str, token: str | None, examples: int, seed: 
     counted = re.findall(r"([\d,]+) (?:generated|test cases)", said)
     failed = ended.returncode != 0
     return Described(
-        role, int(counted[-1].replace(",", "")) if counted else 0, int(failed), said[-12_000:] if failed else ""
+        role, int(counted[-1].replace(",", "")) if counted else 0, failed, said[-12_000:] if failed else ""
     )
 
 

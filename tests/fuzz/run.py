@@ -1,5 +1,7 @@
 """Fuzzes every target in turn for a time, or until so many inputs were tried: ``make fuzz ARGS="--minutes 10"``.
 
+First with inputs of our own making, then with coverage as the guide (``--guided``), then a running instance against its own
+description (``--described``); the last two need the packages of ``requirements-fuzz.lock``, which ``make fuzz`` installs.
 Ends with 1 where an input raised what its target does not declare, took too long, or memory grew. Such an input is kept in
 ``tests/fuzz/found/``, from where the tests play it again.
 """
@@ -23,6 +25,8 @@ from pathlib import Path
 
 import structlog
 
+from tests.fuzz.described import Described, describe
+from tests.fuzz.guided import Guided, guide
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.target import FOUND, Target
 from tests.fuzz.targets import targets
@@ -131,6 +135,8 @@ class Report:
     start_mb: float = 0.0
     warm_mb: float = 0.0
     end_mb: float = 0.0
+    guided: list[Guided] = field(default_factory=list)
+    described: list[Described] = field(default_factory=list)
 
     @property
     def inputs(self) -> int:
@@ -145,7 +151,8 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing was found."""
-        return not any(row.errors or row.too_slow for row in self.rows) and self.growth < GROWTH_LIMIT
+        made = not any(row.errors or row.too_slow for row in self.rows) and self.growth < GROWTH_LIMIT
+        return made and not any(one.failed for one in (*self.guided, *self.described))
 
     def text(self) -> str:
         """As a table."""
@@ -161,7 +168,11 @@ class Report:
             f"\n{self.inputs:,} inputs in {self.minutes:.1f} min, seed {self.seed}; memory {self.start_mb:.0f} MB at the start, "
             f"{self.warm_mb:.0f} MB warm, {self.end_mb:.0f} MB at the end ({self.growth:+.1%})"
         )
-        return "\n".join([*lines, *(f"found: {kept}" for row in self.rows for kept in row.kept)])
+        lines += [f"found: {kept}" for row in self.rows for kept in row.kept]
+        for title, others in (("guided by coverage", self.guided), ("against its description, as", self.described)):
+            lines += [f"{title} {one.name}: {one.inputs:,} inputs{', FAILED' if one.failed else ''}" for one in others]
+            lines += [one.said for one in others if one.failed]
+        return "\n".join(lines)
 
 
 def run(fuzzers: list[Fuzzer], report: Report, *, minutes: float, inputs: int) -> None:
@@ -192,6 +203,12 @@ def main() -> int:
     arguments.add_argument("--only", default="", help="targets, with commas")
     arguments.add_argument("--seed", default=str(int(time.time())), help="the same one makes the same inputs")
     arguments.add_argument("--json", action="store_true")
+    arguments.add_argument(
+        "--guided", type=float, default=0.0, help="minutes with coverage as the guide, all targets together"
+    )
+    arguments.add_argument(
+        "--described", type=int, default=0, help="examples per operation and phase, against the API's description"
+    )
     given = arguments.parse_args()
     logging.disable(logging.CRITICAL)
     structlog.configure(
@@ -201,6 +218,11 @@ def main() -> int:
     fuzzers = [Fuzzer(targets()[name], given.seed) for name in chosen]
     report = Report(given.seed, [fuzzer.row for fuzzer in fuzzers])
     run(fuzzers, report, minutes=given.minutes, inputs=given.inputs or (0 if given.minutes else 1_000_000))
+    if given.guided:
+        pure = [name for name in chosen if targets()[name].pure]
+        report.guided = [guide(name, given.guided * 60 / len(pure)) for name in pure]
+    if given.described:
+        report.described = describe(given.described, 1)
     facts = {**asdict(report), "inputs": report.inputs, "growth": report.growth, "ok": report.ok}
     print(json.dumps(facts, indent=1) if given.json else report.text(), flush=True)
     os._exit(0 if report.ok else 1)  # the application's thread has nothing to finish

@@ -226,6 +226,7 @@ def _frame(site: Site, one: Any) -> dict[str, Any]:
     if isinstance(one, dict) and "bytes" in one:
         return {"type": "websocket.receive", "bytes": str(one["bytes"]).encode("utf-8", "replace")}
     text = one if isinstance(one, str) else json.dumps(one)
+    text = text.encode("utf-8", "replace").decode()  # what is no UTF-8 ends in the layer below
     return {
         "type": "websocket.receive",
         "text": text.replace("TOKEN", site.secrets["viewer"]).replace("EPOCH", site.services.epoch),
