@@ -65,7 +65,8 @@ def _condition(key: str, text: str, kind: str, alarm: Alarm, attributes: dict[st
 
 def _window(services: Services, alarm: Alarm) -> dict[str, Any] | None:
     """The values that the rule looks at, from some time before the alarm began until it fired."""
-    fields = sorted(alarm.evidence.get("values", {}))
+    known = KINDS[alarm.kind].fields if alarm.kind in KINDS else {}
+    fields = sorted(name for name in alarm.evidence.get("values", {}) if name in known)  # an absence tells of no field
     from_ms, to_ms = alarm.pending_at_ms - BEFORE_MS, (alarm.fired_at_ms or alarm.pending_at_ms) + 1
     try:
         series = {
