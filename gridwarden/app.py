@@ -29,11 +29,12 @@ from gridwarden.broker.probe import RUNNING_FILE
 from gridwarden.clock import SystemClock
 from gridwarden.config import Config, load
 from gridwarden.errors import ConfigError, Damaged, GridwardenError, Unavailable
+from gridwarden.office import mark as office_mark
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.migrate import refuse_later as refuse_later_office
 from gridwarden.office.registry import Office
 from gridwarden.part import FAILED, READY, Handover, owner, part, reveal
-from gridwarden.records import damage, database
+from gridwarden.records import damage, database, log
 from gridwarden.records.writer import Writer
 from gridwarden.supervised import Supervised, keep_saying
 
@@ -156,12 +157,18 @@ def prepare(data: Path, *, first_user: bool = True) -> tuple[str, str] | None:
         Damaged: a file is gone, emptied, or not what was written.
     """
     refuse_half_restored(data)
+    left = log.left_behind(data / database.FILE)  # whoever opens the records next makes it anew
     database.refuse_later(data)  # before anything is touched, and before it is taken for damaged
     refuse_later_office(data / OFFICE)
-    damage.examine(data)
+    changes_lost = office_mark.examine(data / OFFICE)
+    damage.examine(data, left)
     database.migrate(data)
     with contextlib.closing(Writer(data)) as writer:
         writer.settle()
+        if changes_lost:
+            _log.critical("changes of the office are lost", changes=changes_lost)
+            writer.state_office(changes_lost)
+            office_mark.accept(data / OFFICE)
     with Office.open(data / OFFICE) as office:
         if not first_user:
             return None

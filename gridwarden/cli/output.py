@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sqlalchemy.exc import DBAPIError
 
 from gridwarden.app import AlreadyRunning, Installation
-from gridwarden.errors import ConfigError, GridwardenError, Refused, Unavailable
+from gridwarden.errors import ConfigError, Damaged, GridwardenError, Refused, Unavailable
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 PLAIN = {
@@ -115,7 +115,7 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, Refused):
         return plain(error.code, error.detail), WRONG_USE
     if isinstance(error, GridwardenError):
-        failed = isinstance(error, (Unavailable, AlreadyRunning))
+        failed = isinstance(error, (Unavailable, AlreadyRunning, Damaged))
         return str(error), FAILED if failed else WRONG_USE
     if isinstance(error, DBAPIError):
         return f"the database cannot be used: {error.orig}", FAILED

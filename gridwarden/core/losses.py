@@ -13,7 +13,7 @@ from gridwarden.model import Change, Operation
 from gridwarden.records.block import CorruptBlock
 from gridwarden.records.damage import REMEMBERED, Losses
 from gridwarden.records.transaction import Transaction
-from gridwarden.records.writer import Writer
+from gridwarden.records.writer import Start, Writer
 
 _log = structlog.get_logger("core")
 
@@ -63,9 +63,13 @@ def restore_windows(windows: Windows, writer: Writer) -> int:
     return windows.replay(writer.blocks_after(min(windows.offsets)))
 
 
-def state_damage(windows: Windows, writer: Writer, trimmed: int, book: LossBook, transaction: Transaction) -> None:
-    """State in ``transaction`` what :func:`restore_windows` could not read."""
+def state_damage(windows: Windows, writer: Writer, start: Start, book: LossBook, transaction: Transaction) -> None:
+    """State in ``transaction`` what :func:`restore_windows` could not read.
+
+    Of a block that the history has followed no reading is lost: they were observed, and lie there.
+    """
     for shard, reason in windows.broken.items():
-        book.windows(shard, reason, trimmed, transaction)
+        book.windows(shard, reason, start.trimmed, transaction)
     for offset, reason in windows.damaged.items():
-        book.block(offset, writer.reading_count(offset), reason, transaction)
+        followed = offset <= start.followers.get("history", 0)
+        book.block(offset, 0 if followed else writer.reading_count(offset), reason, transaction)

@@ -172,7 +172,7 @@ class Core:
         self._judge.parents.correlator.restore(start.alarms, self._registry.devices)
         loaded = Transaction(self._clock.now_ms())
         self._judge.losses.restore(start.remembered)
-        await self._committer.read(state_damage, windows, self._writer, start.trimmed, self._judge.losses, loaded)
+        await self._committer.read(state_damage, windows, self._writer, start, self._judge.losses, loaded)
         if announce_start(self._rules, start.remembered, loaded) or loaded.changes:
             self._submit(loaded)
         _log.info(

@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from gridwarden.errors import Unavailable
+from gridwarden.office import mark
 
 BUSY_S = 60.0
 """How long a writer waits for another one. Longer than the longest transaction there is, the import of a file."""
@@ -89,6 +90,8 @@ class Database:
         try:
             with _told(), connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).begin():
                 yield
+                changes = _count_change(connection)
+            mark.write(self.path, changes)
         finally:
             connection.execution_options(**{_BEGIN: "BEGIN"})
             self._writers.release()
@@ -99,6 +102,13 @@ class Database:
         with _told(), self._engine.connect() as connection:
             connection.detach()
             yield connection
+
+
+def _count_change(connection: Connection) -> int:
+    """Count this transaction in the file itself: how many there were, with it."""
+    changes = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one()) + 1
+    connection.exec_driver_sql(f"PRAGMA user_version = {changes}")
+    return changes
 
 
 def _create_private(path: Path) -> None:

@@ -18,14 +18,14 @@ import structlog
 
 from gridwarden.errors import Damaged, RecordsUnavailable
 from gridwarden.records import log, mark
-from gridwarden.records.mark import TOTALS, BadMark, Mark
+from gridwarden.records.mark import TOTALS, BadMark, Mark, Position
 
 CHECKED_BYTES = 256 * 2**20
 """Records up to this size are looked through at every start; larger ones when the last stop was not a clean one."""
 REMEMBERED = "lost"
 """Name under which the records remember what was lost so far, see :class:`Losses`."""
 GAPS_KEPT = 100
-RESTORE = "Restore a backup; see docs/guide/damage.md"
+RESTORE = "Look with `gridwarden verify`, restore a backup; see docs/guide/damage.md"
 _TEXTS = [
     ("alarm", "evidence"),
     ("alarm", "memory"),
@@ -97,6 +97,8 @@ class Losses:
     history_readings: int = 0
     """Gone from the history, and their blocks too; the ledger counts them as stored."""
     dead_letters: int = 0
+    office_changes: int = 0
+    """Of registry, accounts and sessions."""
     gaps: list[list[int]] = field(default_factory=list)
     """First and last of offsets that no transaction has."""
     blocks: list[int] = field(default_factory=list)
@@ -159,14 +161,16 @@ def compare(marked: Mark | None, held: Held, path: Path) -> Loss | None:
     return Loss(held.offset + 1, marked.offset, held.seq + 1, marked.seq, behind)
 
 
-def examine(data: Path, name: str = "records.db") -> None:
-    """Look at the records of ``data`` before anything opens them. Nobody may be at work there.
+def examine(data: Path, left: tuple[Position, int] | None = None) -> None:
+    """Look at the records of ``data`` before anything opens them for writing. Nobody may be at work there.
+
+    ``left``: what :func:`gridwarden.records.log.left_behind` said, if anybody has opened them for reading since.
 
     Raises:
         Damaged: gone, emptied, or not what SQLite has written.
         RecordsUnavailable: it cannot be read now.
     """
-    path = data / name
+    path = data / "records.db"
     marked = _marked(data)
     if not is_there(path):
         return
@@ -175,7 +179,7 @@ def examine(data: Path, name: str = "records.db") -> None:
             raise Damaged(path, "it is no SQLite database", RESTORE)
     try:
         if marked is not None:
-            _examine_log(path, marked)
+            _examine_log(path, marked, left or log.left_behind(path))
         _examine_schema(path, known=marked is not None)
         if marked is None or not marked.clean or path.stat().st_size <= CHECKED_BYTES:
             _look_through(path)
@@ -215,13 +219,12 @@ def _refuse_a_silent_beginning(path: Path, mark_path: Path) -> None:
         raise Damaged(path, f"{what}, and its write-ahead log is not", f"{RESTORE}. To begin anew, remove {wal.name}")
 
 
-def _examine_log(path: Path, marked: Mark) -> None:
+def _examine_log(path: Path, marked: Mark, left: tuple[Position, int]) -> None:
     """Put a torn log aside where the database is whole without it; refuse where neither is.
 
     The log up to any frame is whole as long as nothing beyond that frame was moved: it lies over the database. Once all
     of it was moved the database is whole. In between only both together are, and only up to the last frame.
     """
-    left, attempted = log.left_behind(path)
     with closing(_opened(path)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # reads the log and makes its index anew
         found, _ = log.left_behind(path)
@@ -229,7 +232,7 @@ def _examine_log(path: Path, marked: Mark) -> None:
     if found.frames and not same:
         return  # a later log: the kill came before its first commit was marked
     frames, whole = found.frames, marked.log.frames
-    moved = max(marked.log.moved, attempted if left.salt == marked.log.salt else 0)
+    moved = max(marked.log.moved, left[1] if left[0].salt == marked.log.salt else 0)
     if frames >= min(moved, whole):
         return
     there = _log_exists(path)

@@ -51,6 +51,16 @@ def statement(loss: Loss, losses: Losses, now_ms: int) -> Transaction:
     return transaction
 
 
+def office_statement(changes: int, losses: Losses, now_ms: int) -> Transaction:
+    """The transaction that states so many changes of the office as lost."""
+    transaction = Transaction(now_ms)
+    detail = {"what": "office", "changes": changes}
+    transaction.changes.append(Change(Operation.DATA_LOST, now_ms, detail=detail))
+    losses.office_changes += changes
+    transaction.remembered[REMEMBERED] = to_json(losses).decode()
+    return transaction
+
+
 def leave_behind(connection: Connection, loss: Loss) -> None:
     """Within the transaction that states ``loss``: another identity, and journal numbers above those that were given."""
     renew_epoch(connection, next_offset(loss) - 1)

@@ -129,6 +129,13 @@ class Writer:
         self._marker.begin(held)
         return loss
 
+    def state_office(self, changes: int) -> None:
+        """State that so many changes of the office are lost; to be called instead of :meth:`start`."""
+        self.start()
+        with self._read() as connection:
+            losses = standing.losses_of(connection)
+        self.commit(standing.office_statement(changes, losses, SystemClock().now_ms()))
+
     def start(self) -> Start:
         """Settle, and read where things stand. To be called once, before the first commit.
 

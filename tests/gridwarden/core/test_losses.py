@@ -14,20 +14,10 @@ from structlog.testing import capture_logs
 from gridwarden.core.commands import COMMANDS
 from gridwarden.core.losses import LossBook, restore_windows, state_damage
 from gridwarden.core.windows import SHARDS, Windows, shard_of
+from gridwarden.records.damage import Losses
 from gridwarden.records.transaction import Transaction
 
-NOTHING = dict.fromkeys(
-    (
-        "transactions",
-        "changes",
-        "readings",
-        "transaction_readings",
-        "block_readings",
-        "history_readings",
-        "dead_letters",
-    ),
-    0,
-)
+NOTHING = Losses().told()
 
 
 def note(number: int) -> dict[str, Any]:
@@ -44,7 +34,7 @@ def restored(site: Any) -> tuple[Windows, LossBook, Transaction, int]:
     windows.use(site.rules)
     book.restore(site.start.remembered)
     observed = restore_windows(windows, site.writer)
-    state_damage(windows, site.writer, site.start.trimmed, book, transaction)
+    state_damage(windows, site.writer, site.start, book, transaction)
     return windows, book, transaction, observed
 
 
@@ -74,6 +64,18 @@ def test_a_damaged_block_is_left_out_and_stated_with_its_readings(make_site: Cal
     with closing(site.reader()) as reader:
         assert [entry.operation for entry in reader.journal(0)] == ["data.lost"]
         assert reader.losses().told() == book.told()
+
+
+def test_of_a_block_that_the_history_has_no_reading_is_lost(make_site: Callable[..., Any]) -> None:
+    site = make_site()
+    transaction = site.judged(note(1))
+    transaction.followers = {"history": 1}
+    site.commit(transaction)
+    change(site.data, 'UPDATE intake_block SET body = ? WHERE "offset" = 1', b"?")
+    site.restart()
+    _, book, transaction, _ = restored(site)
+    assert [detail["readings"] for detail in details(transaction)] == [0]
+    assert book.told() == NOTHING
 
 
 @pytest.mark.parametrize("at", ["table", "keys", "head"])

@@ -409,5 +409,5 @@ def test_a_damaged_block_is_counted_once() -> None:
     losses.add_history(4)
     assert losses.told() == {
         "transactions": 0, "changes": 0, "readings": 7, "transaction_readings": 0, "block_readings": 3,
-        "history_readings": 4, "dead_letters": 0,
+        "history_readings": 4, "dead_letters": 0, "office_changes": 0,
     }  # fmt: skip
