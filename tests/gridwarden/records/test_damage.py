@@ -170,7 +170,7 @@ def test_what_a_kill_leaves_is_whole(name: str, tmp_path: Path, request: pytest.
 
 @pytest.mark.parametrize("name", ["small", "moved", "half_moved"])
 @given(share=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_log_that_is_cut_off_anywhere(
     name: str, share: float, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:
@@ -196,7 +196,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 @pytest.mark.parametrize(("name", "file"), [("closed", "records.db"), ("moved", "records.db"), ("moved", "records.db-wal"),
                                             ("half_moved", "records.db-wal"), ("small", "records.db-wal")])  # fmt: skip
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_byte_that_is_flipped_anywhere(
     name: str,
     file: str,
@@ -364,6 +364,16 @@ def test_a_mark_that_cannot_be_written_stops_no_commit(data: Path, monkeypatch: 
     assert [log["event"] for log in logs] == [
         "records.mark cannot be written: a loss of transactions could go unnoticed"
     ]
+
+
+def test_a_log_that_is_torn_while_it_is_being_moved_is_refused(small: Scene, tmp_path: Path) -> None:
+    data = small.copy(tmp_path / "data")
+    found = mark.read(data)
+    assert found is not None
+    os.truncate(data / "records.db-wal", (data / "records.db-wal").stat().st_size // 2)
+    with pytest.raises(Damaged, match="half moved"):
+        examine(data, (found.log, found.log.frames))
+    examine(data, (replace(found.log, salt=b"another!"), found.log.frames))
 
 
 # --- the rule, pure -----------------------------------------------------------------------------------------------
