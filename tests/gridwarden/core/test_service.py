@@ -21,6 +21,7 @@ from gridwarden.link import LinkClient, socket_path
 from gridwarden.records import database
 from gridwarden.records.block import decode
 from gridwarden.records.reader import Reader
+from gridwarden.records.transaction import Transaction
 from ingest.session import Lane
 from rules.rule import RuleSet
 
@@ -433,3 +434,36 @@ async def test_a_clock_that_is_set_lets_what_waits_go_on_waiting(start: Any, unt
             await until(lambda: engine.next_wake_ms() != before_ms)
         assert abs(engine.next_wake_ms() - before_ms - 3_600_000) < 1_000
         assert [entry["event"] for entry in said if entry["log_level"] != "debug"] == ["the clock was set"]
+
+
+async def test_nothing_is_trimmed_on_a_followers_word_of_an_earlier_run(start: Any, until: Until) -> None:
+    """It may have been reset since, and need the blocks again."""
+    async with start() as running:
+        core = running.core
+        core._judge.windows.offsets = [9] * len(core._judge.windows.offsets)
+        core._followed["history"] = 9  # as the records remember it
+        before, after = Transaction(1), Transaction(2)
+        core._keep_house(before)
+        running.link.tell({"followed": {"history": 0}})
+        await until(lambda: core._followed["history"] == 0)
+        core._offset = 9
+        running.link.tell({"followed": {"history": 4}})
+        await until(lambda: core._followed["history"] == 4)
+        core._keep_house(after)
+        assert (before.trim_through, after.trim_through) == (0, 4)
+        assert after.followers == {"history": 4}
+
+
+async def test_what_web_reports_as_lost_stands_in_journal_and_ledger(start: Any) -> None:
+    report = {"what": "block", "offset": 3, "readings": 5, "reason": "checksum does not match"}
+    async with start() as running:
+        for _ in range(2):
+            await running.ask("data_lost", "lost/e/block/3", **report)
+        status = await running.status()
+        assert (status["lost"]["readings"], status["lost"]["block_readings"]) == (5, 5)
+        told = [entry.body["detail"] for entry in running.reader.journal(0) if entry.operation == "data.lost"]
+        assert told == [report]
+    async with start() as running:
+        assert (await running.status())["lost"] == status["lost"]
+        await running.ask("data_lost", "another id", **report)  # by another web, long after
+        assert (await running.status())["lost"] == status["lost"]

@@ -11,6 +11,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from gridwarden.config import Config, load
 from gridwarden.history import HistoryUnavailable
 from gridwarden.history.duckdb import DuckDBHistory
 from gridwarden.history.influxdb import InfluxHistory
-from gridwarden.link import socket_path
+from gridwarden.link import LinkServer, socket_path
 from gridwarden.office.accounts import Accounts
 from gridwarden.office.registry import Office
 from gridwarden.records import database
@@ -207,3 +208,27 @@ def test_a_history_of_another_bucket_is_left_alone_and_web_goes_on_without_one(t
     assert isinstance(second, AbsentHistory)
     with pytest.raises(HistoryUnavailable, match=r"it is about .* o a, not .* o b"):
         second.offset()
+
+
+async def test_it_ends_when_core_comes_back_with_records_that_have_lost_something(config: Config) -> None:
+    """What pages, hub and states remember is not true any more: they begin anew, with web."""
+
+    async def answer(_command_id: str, _name: str, _params: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def renew() -> None:
+        engine = database.connect(config.data)
+        with engine.begin() as connection:
+            database.renew_epoch(connection, 0)
+        engine.dispose()
+
+    async with running(config) as web:
+        async with LinkServer(answer, lambda _frame: None).serve(socket_path(config.data, "core")):
+            await asyncio.sleep(0.5)
+            assert not web.done()  # the same records
+        renew()
+        async with LinkServer(answer, lambda _frame: None).serve(socket_path(config.data, "core")):
+            await asyncio.wait([web], timeout=60)
+    error = web.exception()
+    assert isinstance(error, ExceptionGroup)
+    assert error.subgroup(web_service.RecordsSetBack)
