@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,9 @@ class Scene:
         return to
 
 
-def scene(folder: Path, transactions: int, *, filler: int = 0, keep_reading: bool = False) -> Scene:
+def scene(
+    folder: Path, transactions: int, *, filler: int = 0, keep_reading: bool = False, until_moved: bool = False
+) -> Scene:
     """Copied away while the writer is at work: what a killed one leaves."""
     data = folder / "work"
     data.mkdir(parents=True)
@@ -75,6 +78,10 @@ def scene(folder: Path, transactions: int, *, filler: int = 0, keep_reading: boo
     try:
         for number in range(1, transactions + 1):
             writer.commit(transaction(number, number % 4, filler=filler))
+            found = mark.read(data)
+            if until_moved and found and found.log.moved == found.log.frames > 0:
+                transactions = number
+                break
             if keep_reading and number == transactions // 2:
                 held = reader._engine.begin()
                 held.__enter__().execute(select(schema.meta)).all()
@@ -87,6 +94,12 @@ def scene(folder: Path, transactions: int, *, filler: int = 0, keep_reading: boo
         reader.close()
         writer.close()
     return Scene(folder / "left", transactions, sum(number % 4 for number in range(1, transactions + 1)))
+
+
+@pytest.fixture(scope="module")
+def all_moved(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The last commit has moved the whole log into the database; it lies there still."""
+    return scene(tmp_path_factory.mktemp("all"), 1_000, filler=20_000, until_moved=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,7 @@ def _seqs(loss: Loss) -> range:
     return range(loss.from_seq, loss.through_seq + 1)
 
 
-@pytest.mark.parametrize("name", ["small", "moved", "half_moved"])
+@pytest.mark.parametrize("name", ["small", "moved", "half_moved", "all_moved"])
 def test_what_a_kill_leaves_is_whole(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     whole: Scene = request.getfixturevalue(name)
     found = start(whole.copy(tmp_path / "data"))
@@ -168,7 +181,7 @@ def test_what_a_kill_leaves_is_whole(name: str, tmp_path: Path, request: pytest.
     check(whole, found)
 
 
-@pytest.mark.parametrize("name", ["small", "moved", "half_moved"])
+@pytest.mark.parametrize("name", ["small", "moved", "half_moved", "all_moved"])
 @given(share=st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_a_log_that_is_cut_off_anywhere(
@@ -277,6 +290,19 @@ def test_a_second_start_states_nothing_again_and_a_second_loss_adds_up(small: Sc
         assert len(reader.ancestors()) == 2
 
 
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_torn_log_that_was_moved_already_costs_nothing(all_moved: Scene, tmp_path: Path, share: float) -> None:
+    data = all_moved.copy(tmp_path / "data")
+    wal = data / "records.db-wal"
+    os.truncate(wal, int(wal.stat().st_size * share))
+    with capture_logs() as logs:
+        found = start(data)
+    assert (found.refused, found.loss) == ("", None)
+    check(all_moved, found)
+    assert [log["aside"] for log in logs] == [str(data / "records.db-wal.torn")]
+    assert (data / "records.db-wal.torn").exists()
+
+
 # --- what is refused, and what is not -----------------------------------------------------------------------------
 
 
@@ -317,6 +343,36 @@ def test_what_is_no_database_is_refused(closed: Scene, tmp_path: Path, content: 
     assert caught.value.path == data / "records.db"
     assert "docs/guide/damage.md" in str(caught.value)
     assert (data / "records.db").read_bytes() == content
+
+
+def spoil(data: Path, how: str) -> None:
+    with closing(sqlite3.connect(data / "records.db", isolation_level=None)) as connection:
+        if how == "json":
+            connection.execute("UPDATE journal SET body = '{' WHERE seq = 2")
+            return
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'rule_text'").fetchone()
+    with (data / "records.db").open("r+b") as file:  # which nobody reads at a start
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 64)
+
+
+@pytest.mark.parametrize("how", ["page", "json"])
+def test_small_records_are_looked_through_and_large_ones_after_a_stop_that_was_not_clean(
+    closed: Scene, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = closed.copy(tmp_path / "data")
+    spoil(data, how)
+    with pytest.raises(Damaged, match={"page": "rule_text|malformed|btree|Page", "json": "journal.body"}[how]):
+        examine(data)
+    monkeypatch.setattr(damage, "CHECKED_BYTES", 0)
+    examine(data)
+    found = mark.read(data)
+    assert found is not None
+    file = MarkFile(data)
+    file.write(replace(found, clean=False))
+    file.close()
+    with pytest.raises(Damaged):
+        examine(data)
 
 
 def test_records_without_a_mark_get_one(closed: Scene, tmp_path: Path) -> None:
