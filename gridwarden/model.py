@@ -247,6 +247,8 @@ class Operation(StrEnum):
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
     ALARM_CONFIRMED = "alarm.confirmed"
     ALARM_SEVERITY = "alarm.severity"
+    ALARM_VERIFIED = "alarm.verified"
+    """Its device is registered by now: it lies where that does, in a case there. Without an alarm: a case it has left."""
     ALARM_QUIETED = "alarm.quieted"
     ALARM_UNQUIETED = "alarm.unquieted"
     EVENT_CLOSED = "event.closed"

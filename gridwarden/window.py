@@ -77,6 +77,13 @@ class RecentKeys:
         """Device time of the oldest one, once as many as can be are remembered."""
         return _at_ms(*_KEY.unpack_from(self._packed)[1:3]) if len(self) >= KEYS_KEPT else None
 
+    def newest_of(self, occurred_at_ms: int) -> int | None:
+        """The key put last of a reading of this device time."""
+        wanted = _in_48_bits(occurred_at_ms)
+        return next(
+            (fields[0] for fields in reversed([*_KEY.iter_unpack(self._packed)]) if fields[1:3] == wanted), None
+        )
+
     def put(self, key: int, occurred_at_ms: int, received_at_ms: int) -> None:
         """Remember ``key`` as the newest; the oldest makes room."""
         packed, place = self._packed, self._place(key)

@@ -79,10 +79,10 @@ def anew(reading: Reading, devices: Mapping[str, Device], bounds: Bounds) -> Rea
     if kind != reading.kind:
         values, faults = field_values.check(kind, values)
         quality = {**quality, **faults}
-    entitled = device is None or _entitled(device, reading.gateway, FROM_OUTSIDE, bounds)
     return replace(
-        reading, kind=kind, values=values, quality=quality, registered=device is not None, entitled=entitled, late=False
-    )
+        reading, kind=kind, values=values, quality=quality, registered=device is not None,
+        entitled=device is None or entitled(device, reading.gateway, bounds), late=False,
+    )  # fmt: skip
 
 
 def _reading(
@@ -104,7 +104,7 @@ def _reading(
         quality["seq"] = Quality.WRONG_TYPE
     return Reading(
         sent.device_id, kind, gateway, occurred_at_ms, received_at_ms, sent.seq, sent.key, sent.keyed, values, quality,
-        registered=device is not None, entitled=device is None or _entitled(device, gateway, broker, bounds),
+        registered=device is not None, entitled=device is None or entitled(device, gateway, bounds, broker),
     )  # fmt: skip
 
 
@@ -114,7 +114,8 @@ def _kind_of(device: Device | None, values: Mapping[str, Any]) -> str:
     return guess_kind(set(values))
 
 
-def _entitled(device: Device, gateway: str, broker: str, bounds: Bounds) -> bool:
+def entitled(device: Device, gateway: str, bounds: Bounds, broker: str = FROM_OUTSIDE) -> bool:
+    """Whether ``gateway`` may speak for ``device``."""
     if device.kind == PLATFORM and device.gateway == OURSELVES and broker != OURSELVES:
         return False  # whoever calls itself so out there does not speak for us
     if device.gateway is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -208,6 +208,25 @@ class Engine:
         alarm = self._alarms.get(alarm_id)
         if alarm is not None:
             self._drop(alarm)
+
+    def active_of(self, scope: str) -> frozenset[str]:
+        """Ids of the pending and firing alarms of a scope."""
+        return frozenset(self._of_scope.get(scope, {}).values())
+
+    def verify(self, device: Device, is_entitled: Callable[[str], bool]) -> list[Alarm]:
+        """A device is registered: its unverified alarms that began with a gateway which may speak for it, as they are now.
+
+        They are verified, and lie where the device does.
+        """
+        verified = []
+        for alarm_id in self.active_of(device.device_id):
+            alarm = self._alarms[alarm_id]
+            if alarm.unverified and is_entitled(_gateway(alarm)):
+                self._drop(alarm)
+                alarm = replace(alarm, unverified=False, area=device.area, revision=alarm.revision + 1)
+                self._keep(alarm)
+                verified.append(alarm)
+        return sorted(verified, key=lambda alarm: alarm.pending_at_ms)
 
     def active(self, alarm_id: str) -> Alarm | None:
         """The pending or firing alarm of this id."""

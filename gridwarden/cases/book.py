@@ -177,6 +177,22 @@ class CaseBook:
         self._keep(event)
         return event
 
+    def left(self, alarm: Alarm, at_ms: int) -> GridEvent | None:
+        """The open case that a firing alarm has left for another one; ``None`` if it was in none."""
+        event = self.home(alarm.event_id)
+        if event is None:
+            return None
+        event = replace(
+            event,
+            updated_at_ms=at_ms,
+            alarm_count=event.alarm_count - 1,
+            firing_count=event.firing_count - 1,
+            unacknowledged_count=event.unacknowledged_count - (alarm.acknowledged_at_ms is None),
+            revision=event.revision + 1,
+        )
+        self._keep(event)
+        return event
+
     def close(self, event_id: str, alarms: Iterable[Alarm], by: str, note: str, at_ms: int) -> GridEvent:
         """Close a case, and with it what it has adopted: that stays merged, and its end is this one.
 

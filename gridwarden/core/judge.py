@@ -154,7 +154,7 @@ class Judge:
         news: list[Transition] = []
         stored = [reading for reading, tally in taken if self._take(reading, tally, transaction, news)]
         transaction.at_ms = self.clock.now_ms()
-        self.apply(self._of_the_present(news, transaction), transaction)
+        self.apply_present(news, transaction)
         gaps = self.listener.settle(self._through_ms(transaction.at_ms))
         self.apply(gaps, transaction)
         self.remember(transaction, 0 if gaps else ALIVE_EVERY_MS)
@@ -210,7 +210,7 @@ class Judge:
             if window.settled is not None:
                 news += self._decide_settled(window.settled, settling.pass_time(scope, window.settled, through_ms))
         if news:
-            self.apply(self._of_the_present(news, transaction), transaction)
+            self.apply_present(news, transaction)
         if settling.through_ms != before_ms:
             transaction.remembered[_SETTLED_THROUGH] = str(settling.through_ms)
 
@@ -235,6 +235,10 @@ class Judge:
     def _put(self, transaction: Transaction, stored: list[Reading]) -> None:
         transaction.reading_count = len(stored)
         transaction.rows = block.rows_json(stored) if stored else b""
+
+    def apply_present(self, news: list[Transition], transaction: Transaction) -> None:
+        """Like :meth:`apply`; what began and ended within ``news`` some time ago is recorded and told nobody."""
+        self.apply(self._of_the_present(news, transaction), transaction)
 
     def _of_the_present(self, news: list[Transition], transaction: Transaction) -> list[Transition]:
         """``news`` without the alarms that began and ended within it some time ago: those are recorded and told nobody.
@@ -276,13 +280,13 @@ class Judge:
         device = self.devices.get(reading.device_id)
         transitions = self.engine.decide(reading, window, device)
         if unchecked:
-            transitions = [transition for transition in transitions if not self._is_over(transition.alarm)]
+            transitions = [transition for transition in transitions if not self.is_over(transition.alarm)]
         news += transitions
         if window.settled is not None:
             news += self._decide_settled(window.settled, self.windows.settling.take(window.settled, reading))
         return True
 
-    def _is_over(self, alarm: Alarm) -> bool:
+    def is_over(self, alarm: Alarm) -> bool:
         """Whether this alarm has had its life already: its first reading came again, too late to be recognised."""
         over = self._had_alarm(alarm.alarm_id)
         if over:
@@ -317,7 +321,7 @@ class Judge:
 
     def announce(self, alarm: Alarm, transaction: Transaction, detail: dict[str, Any] | None = None) -> None:
         """Tell of a firing alarm for the first time: it joins its case, or opens one."""
-        alarm, event, merged = self._in_case(alarm, transaction)
+        alarm, event, merged = self.in_case(alarm, transaction)
         self.keep(alarm, transaction)
         change = Change(Operation.ALARM_FIRED, self.clock.now_ms(), alarm.area, alarm, event, detail=detail or {})
         transaction.changes.append(change)
@@ -331,7 +335,8 @@ class Judge:
         self.parents.correlator.standing.replace(alarm)
         transaction.alarms[alarm.alarm_id] = alarm
 
-    def _in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None, list[GridEvent]]:
+    def in_case(self, alarm: Alarm, transaction: Transaction) -> tuple[Alarm, GridEvent | None, list[GridEvent]]:
+        """Put a firing alarm into the case it belongs to; with it the case, and those that the case has adopted."""
         rule = self.rules.by_id[alarm.rule_id]
         if rule.incident is Incident.NONE:
             return alarm, None, []

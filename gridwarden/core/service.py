@@ -24,6 +24,7 @@ from gridwarden.core.ledger import Totals
 from gridwarden.core.logbook import Logbook
 from gridwarden.core.losses import restore_windows, state_damage
 from gridwarden.core.measures import Measures
+from gridwarden.core.newcomers import Newcomers
 from gridwarden.core.notices import Notices
 from gridwarden.core.orders import Orders
 from gridwarden.core.quieter import restored
@@ -87,6 +88,7 @@ class Core:
         self._committer = Committer(self._writer, self._announce, self._committed)
         self._link = LinkServer(self._answer, self._hear, self._greet)
         self._orders = Orders(self._committer, self._writer, self._submit, self._read_registry, self._read_rules)
+        self._newcomers = Newcomers(self._committer, self._writer, self._submit)
         self._timekeeper = Timekeeper(boot_id())
         self._offset = 0
         self._trimmed = 0
@@ -128,6 +130,7 @@ class Core:
                 tasks.create_task(self._committer.run(), name="core-commit")
                 tasks.create_task(self._work(), name="core-work")
                 tasks.create_task(self._orders.carry_out(self._judge), name="core-commands")
+                tasks.create_task(self._newcomers.run(self._judge), name="core-newcomers")
                 tasks.create_task(self._tell_gateways(), name="core-notices")
                 for name, outbox in self._outboxes.items():
                     tasks.create_task(outbox.run(), name=f"outbox-{name}")
@@ -363,7 +366,11 @@ class Core:
         newer: Registry | None = await asyncio.to_thread(read_registry, path, self._registry.version, self._own)
         if newer is not None:
             population = await asyncio.to_thread(Population, self._judge.rules, newer.devices)
+            before = self._registry.devices
+            new = await asyncio.to_thread(lambda: [name for name in newer.devices if name not in before])
             self._registry = newer
+            self._judge.devices = newer.devices
+            self._newcomers.registered(new)
             self._judge.parents.correlator.population = population
         self._judge.devices = self._registry.devices
         return self._registry
@@ -409,6 +416,7 @@ class Core:
             "evaluations": self._judge.engine.evaluations,
             "unverified_suppressed": self._judge.engine.unverified_suppressed,
             "registry_version": self._registry.version,
+            "newly_registered": self._newcomers.left,
             "strangers": self._judge.windows.strangers,
             "webs": self._link.connected,
             "provisional": self._committer.provisional,

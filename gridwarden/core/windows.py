@@ -110,6 +110,10 @@ class Windows:
         window = self._windows.get(reading.scope)
         return window is not None and window.knows(reading)
 
+    def find(self, scope: str) -> Window | None:
+        """The window of this scope, if there is one."""
+        return self._windows.get(scope)
+
     def heard_at_ms(self, device_id: str) -> int:
         """When a device was last heard on our own clock; -1: never."""
         window = self._windows.get(device_id)

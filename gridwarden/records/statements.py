@@ -46,6 +46,7 @@ def _count_unregistered() -> Insert:
     return statement.on_conflict_do_update(index_elements=["device_id"], set_={**news, "reading_count": count})
 
 
+FORGET_UNREGISTERED = delete(schema.unregistered).where(schema.unregistered.c.device_id == bindparam("id"))
 COUNT_UNREGISTERED = _count_unregistered()
 LAST_SEQ = text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)")
 """The newest number that was given, also where its entry is gone."""

@@ -120,6 +120,8 @@ class Transaction:
     keeps_house: bool = False
     """Whether what lies aside for too long, and the oldest of the journal, goes with it: a few rows of each."""
     unregistered: dict[str, SeenUnregistered] = field(default_factory=dict)
+    registered: set[str] = field(default_factory=set)
+    """Devices that are unregistered no longer."""
     counters: dict[str, int] = field(default_factory=dict)
     tallies: dict[Key, Tally] = field(default_factory=dict)
     snapshot: Snapshot | None = None
@@ -154,5 +156,5 @@ class Transaction:
         return not (
             self.rows or self.alarms or self.forgotten or self.events or self.changes or self.dead_letters
             or self.quarantined or self.quietings or self.remembered or self.tallies or self.snapshot or self.followers
-            or self.answers or self.rule_texts or self.trim_through or self.retried or self.released or self.keeps_house
+            or self.answers or self.rule_texts or self.trim_through or self.retried or self.released or self.registered or self.keeps_house
         )  # fmt: skip

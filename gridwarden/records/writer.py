@@ -250,6 +250,13 @@ class Writer:
         with self._read() as connection:
             return aside.quarantined(connection, numbers)
 
+    def unregistered_among(self, device_ids: Collection[str]) -> dict[str, str]:
+        """Those of these devices that were heard while they were not registered, and the gateway that spoke for each last."""
+        table = schema.unregistered.c
+        with self._read() as connection:
+            found = connection.execute(select(table.device_id, table.gateway).where(table.device_id.in_(device_ids)))
+            return {row.device_id: row.gateway for row in found}
+
     def known_letters(self, keys: Collection[str]) -> set[str]:
         """Those of these keys of dead letters that are kept."""
         with self._read() as connection:
@@ -366,6 +373,9 @@ def _write_journal(connection: Connection, transaction: Transaction, offset: int
 
 
 def _write_unregistered(connection: Connection, transaction: Transaction) -> None:
+    if transaction.registered:
+        gone = [{"id": device_id} for device_id in transaction.registered]
+        connection.execute(statements.FORGET_UNREGISTERED, gone)
     if not transaction.unregistered:
         return
     connection.execute(

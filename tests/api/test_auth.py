@@ -19,15 +19,17 @@ from tests.api.conftest import EAST, PASSWORD, WEST, Site, alarm, filled, grid_e
 OPEN = {("POST", "/api/v1/auth/session"), ("GET", "/healthz"), ("GET", "/readyz")}
 """What needs no sign-in. A new route that needs none must be written here, by somebody who means it."""
 PLATFORM = {"/api/v1/ledger", "/api/v1/dead-letters", "/api/v1/quarantine", "/metrics", "/api/v1/gateways",
-            "/api/v1/gateways/{name}"}  # fmt: skip
+            "/api/v1/gateways/{name}", "/api/v1/dead-letters/groups", "/api/v1/dead-letters/{number}",
+            "/api/v1/dead-letters/retry", "/api/v1/quarantine/groups", "/api/v1/quarantine/{number}",
+            "/api/v1/quarantine/retry"}  # fmt: skip
 """The installation as a whole: operators and admins of everywhere."""
 ACTS = {"/api/v1/alarms/{alarm_id}/ack", "/api/v1/alarms/{alarm_id}/confirm", "/api/v1/events/{event_id}/ack",
         "/api/v1/events/{event_id}/close", "/api/v1/alarms/{alarm_id}/shelve", "/api/v1/quietings/{quieting_id}/end",
         "/api/v1/silences", "/api/v1/out-of-service", "/api/v1/maintenance-windows"}  # fmt: skip
 APPROVALS = {"/api/v1/quietings/{quieting_id}/approve"}
 """For admins alone."""
-PLACES = {"west": {"alarm_id": "A1", "event_id": "E1", "device_id": "SMK-1", "quieting_id": "1"},
-          "east": {"alarm_id": "A2", "event_id": "E2", "device_id": "SMK-2", "quieting_id": "2"}}  # fmt: skip
+PLACES = {"west": {"alarm_id": "A1", "event_id": "E1", "device_id": "SMK-1", "quieting_id": "1", "number": "1"},
+          "east": {"alarm_id": "A2", "event_id": "E2", "device_id": "SMK-2", "quieting_id": "2", "number": "1"}}  # fmt: skip
 QUERY = {"/api/v1/resources/nearest": {"lon": 120.1, "lat": 30.2},
          "/api/v1/devices/nearest": {"lon": 120.1, "lat": 30.2},
          "/api/v1/devices/{device_id}/readings": {"field": "state"}}  # fmt: skip
@@ -37,6 +39,8 @@ BODY: dict[str, Any] = {
     "/api/v1/alarms/{alarm_id}/shelve": _WHY,
     "/api/v1/silences": {**_WHY, "area": WEST},
     "/api/v1/maintenance-windows": {**_WHY, "area": WEST},
+    "/api/v1/dead-letters/retry": {"all": True},
+    "/api/v1/quarantine/retry": {"all": True},
     "/api/v1/out-of-service": {"comment": "works", "devices": ["SMK-1"]},
 }
 FOREIGN = "192.0.2.7"

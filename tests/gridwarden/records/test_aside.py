@@ -82,6 +82,11 @@ def test_of_two_noisy_ones_each_keeps_its_half_and_the_newest_stay(bounded: Any,
     assert kept == {b"%d" % n for n in (*range(50, 60), *range(1050, 1060))}
 
 
+def test_one_batch_of_much_from_both_is_cut_evenly(bounded: Any, data: Path) -> None:
+    bounded().commit(Transaction(1, dead_letters=[letter(n, "ab"[n % 2]) for n in range(60)]))
+    assert held(data) == {"a": 10, "b": 10}
+
+
 def test_those_that_a_retry_has_settled_go_before_all_others_and_are_not_called_dropped(
     bounded: Any, data: Path
 ) -> None:
