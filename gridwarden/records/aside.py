@@ -24,7 +24,7 @@ STEP = 200
 """Rows let go in one transaction, besides as many as it has added."""
 RETRIED_AT_ONCE = 200
 """Most letters or readings that one command retries …"""
-RETRIED_BYTES = 2**20
+RETRIED_BYTES = 2**18
 """… and most payload of them, but for a single one that is larger: as much as one batch."""
 KEYS_AT_ONCE = 500
 _OF_GATEWAY_AT_ONCE = 50
