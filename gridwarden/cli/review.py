@@ -120,6 +120,10 @@ def _show_ledger(found: dict[str, Any]) -> None:
     for name, meaning in LEDGER_PARTS.items():
         out.print(f"  {name.replace('_', '-'):<14}{found[name]:>14,}  {meaning}", soft_wrap=True)
     out.print("the sum is right" if found["balanced"] else "[bold red]THE SUM IS NOT RIGHT[/]")
+    lost = {name.replace("_", " "): count for name, count in found["lost"].items() if count}
+    if lost:
+        told = ", ".join(f"{name} {count:,}" for name, count in lost.items())
+        out.print(f"[bold red]LOST by damaged files[/]: {told}", soft_wrap=True)
     lag = found["history_lag"]
     behind = f"{lag['transactions']:,} transactions behind the records" if lag["transactions"] else "up to date"
     until = f"; complete until {lag['complete_until']}" if parse_rfc3339(lag["complete_until"]) > 0 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -62,6 +63,14 @@ def test_the_ledger(command: Command, data: Path) -> None:
     told = command("ledger", "-d", data).out
     assert "the sum is right" in told
     assert "1970" not in told
+
+
+def test_the_ledger_tells_what_damaged_files_have_cost(command: Command, data: Path) -> None:
+    assert "LOST" not in command("ledger", "-d", data).out
+    with closing(Writer(data)) as writer:
+        writer.state_office(3)
+    assert "LOST by damaged files: office changes 3" in command("ledger", "-d", data).out
+    assert command("ledger", "-d", data, "--json").json["lost"]["office_changes"] == 3
 
 
 def test_the_ledger_by_gateway(command: Command, data: Path) -> None:
