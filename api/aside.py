@@ -62,7 +62,10 @@ def dead_letter_groups(services: Given, code: Key = None, gateway: Key = None, s
     return {"groups": shown[:GROUPS_LIMIT], "truncated": len(shown) > GROUPS_LIMIT}
 
 
-@router.get("/dead-letters/{number}")
+@router.get(
+    "/dead-letters/{number}",
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
 def dead_letter(services: Given, number: Number, raw: bool = False) -> Any:
     """One dead letter; ``raw``: its bytes and nothing else."""
     row = services.reader.aside.letter(number)

@@ -27,6 +27,9 @@ class GeoJson(Response):
     media_type = _GEOJSON
 
 
+_DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"content": {_GEOJSON: {"schema": {"type": "object"}}}}}
+
+
 @router.get("/areas")
 def areas(request: Request, asker: Asker, services: Given) -> Response:
     """The areas the asker may see; kept by the browser."""
@@ -42,7 +45,7 @@ def _areas(office: Office, seen: list[str]) -> bytes:
     return to_json({"areas": [wire.area_of(area) for area in office.areas(seen)]})
 
 
-@router.get("/areas/geometry", response_class=GeoJson)
+@router.get("/areas/geometry", response_class=GeoJson, responses=_DESCRIBED)
 def geometry(request: Request, asker: Asker, services: Given) -> Response:
     """The outlines of the areas the asker may see, as GeoJSON; kept by the browser."""
     seen = scopes(asker)
@@ -70,7 +73,7 @@ def _outlines(office: Office, seen: list[str]) -> Iterator[bytes]:
     yield b"]}"
 
 
-@router.get("/basemap", response_class=GeoJson)
+@router.get("/basemap", response_class=GeoJson, responses=_DESCRIBED)
 def basemap(request: Request, services: Given, _asker: Asker) -> Response:
     """The site's own base map, as GeoJSON; kept by the browser. It shows nothing that is anybody's own."""
     path = services.config.data / FILE_NAME

@@ -287,6 +287,8 @@ def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]
         for rule in content.get(key, ()):
             change = changes.pop(rule.get("id"), {})
             if change is not None:
+                if not isinstance(change, dict):
+                    raise ValueError(f"reload: {rule['id']}: keys with their values are expected, or null")
                 merged = {**rule, **change}
                 found.append({name: value for name, value in merged.items() if value is not None})
         content[key] = found

@@ -49,7 +49,7 @@ async def _describe(examples: int, seed: int) -> list[Described]:
             found = []
             for role in ROLES:
                 found.append(await asyncio.to_thread(_ask, instance, role, tokens.get(role), examples, seed))
-                assert (await instance.client.get("/readyz")).json() == {"status": "ready"}
+                await instance.ready()
         if "Traceback" in instance.log.read_text("utf-8"):
             found.append(Described("log", 0, True, instance.last_words()))
         return found

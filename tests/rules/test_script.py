@@ -126,6 +126,7 @@ def test_changed_rules(read: Callable[[str], Case]) -> None:
         (("restart: true", "quiet: {kind: hush}"), "step 2: quiet.kind"),
         (("restart: true", "reload: none.yaml"), "step 2: .*no such file"),
         (("restart: true", "reload: {lift.low: null}"), "step 2: reload: no rule lift.low"),
+        (("restart: true", "reload: {lift.high: [when]}"), "step 2: reload: lift.high: keys with their values"),
         (("restart: true", "reload: {lift.high: {when: flour}}"), "step 2: rule lift.high: when.*no field 'flour'"),
         (("lift.high, fired", "lift.low, fired"), "expect: no rule lift.low"),
         (("lift.high, fired", "lift.high, burnt"), "expect: 'burnt' is none of pending, fired"),
