@@ -58,6 +58,7 @@ class EmbeddedBroker:
         self._reloading = asyncio.Lock()
         self.restarts = 0
         """How often the child had to be started again."""
+        self._forced: dict[Path, int] = {}
         self.illness = ""
         """What keeps the child from storing anything, in its own words; empty while it is well."""
         self._log_read = 0
@@ -192,6 +193,7 @@ class EmbeddedBroker:
             # store_bytes was lowered: the stream must shrink before the server may.
             await child.stop(await self._launch(error.reserved_bytes * 2))
             await self._launch(self._settings.store_bytes)
+        await asyncio.to_thread(child.force_definitions, self._directory, self._forced)
         self.running = True
         log.info("broker.started", host=self.host, mqtt_port=self.mqtt_port, pid=self.pid)
 
@@ -263,6 +265,7 @@ class EmbeddedBroker:
         while True:
             await asyncio.sleep(WATCH_S)
             self.illness = await self._look_at_store() if self.running else ""
+            await asyncio.to_thread(child.force_definitions, self._directory, self._forced)
             looks = looks + 1 if self.illness else 0
             if looks == ILL_LOOKS:
                 log.error("broker.cannot_store", reason=self.illness)

@@ -301,9 +301,9 @@ class Instance:
         assert found
         async with httpx.AsyncClient(timeout=5) as client:
             told = (await client.get(f"http://{found[1]}/jsz?streams=1&accounts=1")).json()
-        streams = [stream for account in told["account_details"] for stream in account.get("stream_detail", [])]
-        (messages,) = [stream["state"]["messages"] for stream in streams if stream["name"] == "$MQTT_msgs"]
-        return int(messages)
+        streams = [stream for account in told.get("account_details", []) for stream in account.get("stream_detail", [])]
+        messages = [stream["state"]["messages"] for stream in streams if stream["name"] == "$MQTT_msgs"]
+        return int(messages[0]) if messages else 1  # it is being restored: what it holds is not known yet
 
 
 @asynccontextmanager

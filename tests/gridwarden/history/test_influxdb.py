@@ -174,6 +174,12 @@ class Records:
     def epoch(self) -> str:
         return "records-1"
 
+    def ancestors(self) -> dict[str, int]:
+        return {}
+
+    def gone(self, after: int) -> None:
+        return None
+
     def head(self) -> int:
         return len(self.stored)
 
@@ -182,6 +188,16 @@ class Records:
 
     def blocks(self, after: int, limit_bytes: int) -> list[StoredBlock]:
         return self.stored[after : after + 4]
+
+
+class Undamaged:
+    """A witness of records that lack nothing."""
+
+    async def block_damaged(self, block: StoredBlock, reason: str) -> None:
+        raise AssertionError(reason)
+
+    async def readings_gone(self, gone: object, readings: int) -> None:
+        raise AssertionError(readings)
 
 
 async def test_through_all_faults_the_follower_loses_nothing_and_doubles_nothing(
@@ -198,8 +214,8 @@ async def test_through_all_faults_the_follower_loses_nothing_and_doubles_nothing
             done.set()
 
     task = asyncio.create_task(
-        follow(records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=followed, pause_s=0,
-               waits=lambda: iter([0.0] * 100))
+        follow(records, history, woken=asyncio.Event(), clock=ReplayClock(), on_followed=followed,
+               witness=Undamaged(), pause_s=0, waits=lambda: iter([0.0] * 100))
     )  # fmt: skip
     async with asyncio.timeout(30):
         await done.wait()
